@@ -1,0 +1,177 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+// Everything that goes into `edge` compiles two ways from the same files: as ordinary Swift
+// (the default) and as Embedded Swift (EDGE_EMBEDDED=1, see Firmware/README.md).
+let embedded = Context.environment["EDGE_EMBEDDED"] == "1"
+
+let common: [SwiftSetting] =
+  [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    // Needed by `~Escapable` cursors over packet buffers (ByteReader).
+    .enableExperimentalFeature("Lifetimes"),
+    .treatAllWarnings(as: .error),
+  ] + (embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo"])] : [])
+
+/// A protocol core: no socket, clock, random source, log, thread or C import.
+func pure(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: common + [.strictMemorySafety()])
+}
+
+/// A pure target of loops over pictures, optimised in debug builds too: without that a picture
+/// takes a hundred times as long and tests of it minutes.
+func pureLoops(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  let optimised: [SwiftSetting] = embedded ? [] : [.unsafeFlags(["-O"], .when(configuration: .debug))]
+  return .target(
+    name: name, dependencies: dependencies, swiftSettings: common + [.strictMemorySafety()] + optimised)
+}
+
+/// An adapter (the only importers of C) or glue.
+func impure(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: common)
+}
+
+func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(
+    name: name, dependencies: dependencies, swiftSettings: common + [.unsafeFlags(["-parse-as-library"])])
+}
+
+func tests(
+  _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [], resources: [Resource] = []
+) -> Target {
+  .testTarget(
+    name: name + "Tests", dependencies: [.byName(name: name)] + dependencies, exclude: exclude, resources: resources,
+    swiftSettings: common)
+}
+
+let cModules: [Target] = [
+  .systemLibrary(name: "CLinux", path: "Sources/CModules/CLinux"),
+  .systemLibrary(name: "COpenSSL", path: "Sources/CModules/COpenSSL"),
+  .systemLibrary(name: "CUsrsctp", path: "Sources/CModules/CUsrsctp"),
+  .systemLibrary(name: "CZlib", path: "Sources/CModules/CZlib"),
+  .systemLibrary(name: "CYaml", path: "Sources/CModules/CYaml"),
+  .systemLibrary(name: "CExpat", path: "Sources/CModules/CExpat"),
+  .systemLibrary(name: "CSQLite", path: "Sources/CModules/CSQLite"),
+]
+
+// The arrows point down only; Tests/Checks/arrows.py holds the same rules for `import` lines.
+let pureTargets: [Target] = [
+  pure("EdgeCore"),
+  pure("STUN", ["EdgeCore"]),
+  pure("ICE", ["EdgeCore", "STUN"]),
+  pure("TURN", ["EdgeCore", "STUN"]),
+  pure("SDP", ["EdgeCore"]),
+  pure("SIP", ["EdgeCore"]),
+  pure("PIDF", ["EdgeCore"]),
+  pureLoops("FrameCodec", ["EdgeCore", "Picture"]),
+  pureLoops("Picture", ["EdgeCore"]),
+  pure("StatusModel", ["EdgeCore"]),
+  pure("UserAgent", ["EdgeCore", "STUN", "SIP"]),
+  pure("NodeLogic", ["EdgeCore", "SIP", "SDP", "PIDF", "StatusModel", "UserAgent"]),
+]
+
+let adapterTargets: [Target] = [
+  impure("LinuxIO", ["EdgeCore", "CLinux"]),
+  impure("SecureTransport", ["EdgeCore", "COpenSSL", "CLinux"]),
+  impure("SCTPTransport", ["EdgeCore", "CUsrsctp", "CLinux"]),
+  impure("Deflate", ["EdgeCore", "CZlib"]),
+  impure("Capture", ["EdgeCore", "Picture", "LinuxIO", "CLinux"]),
+  impure("Config", ["EdgeCore", "CYaml"]),
+  impure("XMLDocument", ["EdgeCore", "PIDF", "CExpat"]),
+]
+
+let edgeGlueTargets: [Target] = [
+  impure("SecureStreams", ["EdgeCore", "LinuxIO", "SecureTransport"]),
+  impure(
+    "Uplink",
+    ["EdgeCore", "STUN", "SIP", "UserAgent", "StatusModel", "LinuxIO", "SecureStreams", "SecureTransport", "Config"]),
+  impure("PeerSession", ["EdgeCore", "STUN", "ICE", "SDP", "LinuxIO", "SecureTransport", "SCTPTransport"]),
+  impure(
+    "NodeRuntime",
+    [
+      "EdgeCore", "STUN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel", "UserAgent", "NodeLogic",
+      "LinuxIO",
+      "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Config", "PIDF", "XMLDocument",
+      "PeerSession",
+    ]),
+  impure(
+    "ViewerRuntime",
+    [
+      "EdgeCore", "STUN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel", "UserAgent", "NodeLogic",
+      "LinuxIO",
+      "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Deflate", "Config", "PIDF", "XMLDocument",
+      "PeerSession",
+    ]),
+  impure(
+    "CommandLine",
+    [
+      "EdgeCore", "StatusModel", "Config", "LinuxIO", "Capture", "Deflate", "Picture", "Uplink", "NodeRuntime",
+      "ViewerRuntime", "SecureTransport",
+    ]),
+  executable("edge", ["CommandLine"]),
+]
+
+let serverTargets: [Target] = [
+  pure("RendezvousLogic", ["EdgeCore", "STUN", "SIP", "PIDF", "StatusModel"]),
+  impure("Storage", ["EdgeCore", "CSQLite"]),
+  impure(
+    "RendezvousRuntime",
+    [
+      "EdgeCore", "STUN", "SIP", "StatusModel", "RendezvousLogic", "LinuxIO", "SecureStreams", "SecureTransport",
+      "Config", "PIDF", "XMLDocument", "Storage",
+    ]),
+  executable("edge-rendezvous", ["RendezvousRuntime"]),
+]
+
+let testTargets: [Target] = [
+  .executableTarget(
+    name: "frame-benchmark", dependencies: ["EdgeCore", "Picture", "FrameCodec", "Deflate"],
+    path: "Tests/Benchmarks/Frames", exclude: ["run.py"],
+    swiftSettings: common + [.unsafeFlags(["-parse-as-library"])]),
+  .target(
+    name: "SimNet", dependencies: ["EdgeCore"], path: "Tests/SimNet", swiftSettings: common),
+  tests("EdgeCore", []),
+  tests("STUN", ["EdgeCore", "SecureTransport"]),
+  tests("ICE", ["EdgeCore", "STUN", "SimNet", "SecureTransport"]),
+  tests("TURN", ["EdgeCore", "STUN", "SimNet", "SecureTransport"]),
+  tests("SDP", ["EdgeCore"]),
+  tests("SIP", ["EdgeCore", "SecureTransport"]),
+  tests("PIDF", ["EdgeCore"]),
+  tests("FrameCodec", ["EdgeCore", "Picture", "Deflate"]),
+  tests("Picture", ["EdgeCore", "Deflate"]),
+  tests("StatusModel", ["EdgeCore"]),
+  tests("UserAgent", ["EdgeCore", "SIP", "STUN", "SecureTransport"]),
+  tests(
+    "Uplink",
+    ["EdgeCore", "STUN", "SIP", "UserAgent", "StatusModel", "LinuxIO", "SecureStreams", "SecureTransport", "Config"]),
+  tests("NodeLogic", ["EdgeCore", "SIP", "SDP", "StatusModel", "UserAgent", "SecureTransport"]),
+  tests("LinuxIO", ["EdgeCore"]),
+  tests("SecureTransport", ["EdgeCore"]),
+  tests("SCTPTransport", ["EdgeCore", "SimNet"]),
+  tests("Deflate", ["EdgeCore"]),
+  tests("Capture", ["EdgeCore", "Picture", "LinuxIO"]),
+  tests("Config", ["EdgeCore"]),
+  tests("XMLDocument", ["EdgeCore", "PIDF"]),
+  tests("SecureStreams", ["EdgeCore", "LinuxIO", "SecureTransport"]),
+  tests("PeerSession", ["EdgeCore", "STUN", "ICE", "SDP", "LinuxIO", "SecureTransport", "SCTPTransport", "SimNet"]),
+  tests("RendezvousLogic", ["EdgeCore", "STUN", "SIP", "StatusModel", "SecureTransport"]),
+  tests("Storage", ["EdgeCore"]),
+  tests(
+    "RendezvousRuntime",
+    [
+      "EdgeCore", "SIP", "RendezvousLogic", "LinuxIO", "SecureStreams", "SecureTransport", "Config", "StatusModel",
+      "Storage",
+    ]),
+  tests("NodeRuntime", ["EdgeCore", "Picture", "FrameCodec", "StatusModel", "LinuxIO", "Config"]),
+  tests("ViewerRuntime", ["EdgeCore", "Picture", "FrameCodec", "Deflate"]),
+  tests("CommandLine", ["EdgeCore", "StatusModel", "Config", "LinuxIO"], exclude: ["Snapshots"]),
+]
+
+let package = Package(
+  name: "edge",
+  targets: cModules + pureTargets + adapterTargets + edgeGlueTargets
+    + (embedded ? [] : serverTargets + testTargets)
+)

@@ -1,0 +1,3 @@
+// libusrsctp. Header shims and macro wrappers only; no logic.
+#pragma once
+#include <usrsctp.h>

@@ -1,0 +1,28 @@
+/// A UDP datagram a core wants sent.
+public struct Datagram: Hashable, Sendable {
+  /// The local address to send from; `nil` leaves the choice to the routing table.
+  public var source: SocketAddress?
+  public var destination: SocketAddress
+  public var bytes: [UInt8]
+
+  public init(source: SocketAddress? = nil, destination: SocketAddress, bytes: [UInt8]) {
+    self.source = source
+    self.destination = destination
+    self.bytes = bytes
+  }
+}
+
+/// What a datagram-based core produced: complete when the call that filled it returns.
+public struct Outbox<Event> {
+  public var datagrams: [Datagram] = []
+  public var events: [Event] = []
+
+  public init() {}
+
+  public var isEmpty: Bool { datagrams.isEmpty && events.isEmpty }
+
+  public mutating func removeAll() {
+    datagrams.removeAll(keepingCapacity: true)
+    events.removeAll(keepingCapacity: true)
+  }
+}
