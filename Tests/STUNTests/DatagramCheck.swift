@@ -1,0 +1,1 @@
+../Fuzz/Sources/FuzzSTUN/DatagramCheck.swift
