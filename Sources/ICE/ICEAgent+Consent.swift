@@ -1,0 +1,171 @@
+internal import EdgeCore
+internal import STUN
+
+/// Permission to keep sending on one 5-tuple (RFC 7675). The checks are the NAT keepalive as well.
+struct Consent {
+  let base: SocketAddress
+  let destination: SocketAddress
+  let local: Credentials
+  let remote: Credentials
+  let candidate: Candidate
+  /// RFC 7675 §5.1: "a response might be for a previous request", so several are kept.
+  var outstanding: [(id: TransactionID, sent: Instant)] = []
+  var nextCheck: Instant
+  /// The last valid response. Requests received do not count.
+  var lastAnswer: Instant
+  var unanswered = 0
+
+  init(
+    local: Credentials, remote: Credentials, candidate: Candidate, base: SocketAddress, destination: SocketAddress,
+    now: Instant
+  ) {
+    self.local = local
+    self.remote = remote
+    self.candidate = candidate
+    self.base = base
+    self.destination = destination
+    nextCheck = now
+    lastAnswer = now
+  }
+
+  /// RFC 7675 §5.1: "each interval MUST be randomized from between 0.8 and 1.2 times the basic period",
+  /// and never below 4 s.
+  mutating func schedule(_ interval: Duration, at now: Instant, using random: inout some RandomNumberGenerator) {
+    let basic = max(interval, .seconds(5)).wholeNanoseconds
+    nextCheck = now + .nanoseconds(Int64.random(in: (basic / 10 * 8)...(basic / 10 * 12), using: &random))
+  }
+
+  func expires(after expiry: Duration) -> Instant { lastAnswer + expiry }
+}
+
+extension ICEAgent {
+  var consentDeadline: Instant? {
+    var deadline: Instant?
+    if let consent {
+      deadline = min(consent.nextCheck, consent.expires(after: configuration.consentExpiry))
+    }
+    if let old = previousConsent {
+      let next = min(old.nextCheck, old.expires(after: configuration.consentExpiry))
+      deadline = Instant.earliest(deadline, next)
+    }
+    return Instant.earliest(deadline, previousEnd)
+  }
+
+  mutating func tickConsent(at now: Instant, into out: inout Outbox<Event>) {
+    if var current = consent {
+      if now >= current.expires(after: configuration.consentExpiry) {
+        loseConsent(at: now, into: &out)
+      } else {
+        check(&current, at: now, into: &out)
+        consent = current
+      }
+    }
+    if var old = previousConsent {
+      if now >= old.expires(after: configuration.consentExpiry) {
+        previous = nil
+        previousConsent = nil
+        selectedPath = nil
+        out.events.append(.consentLost)
+      } else {
+        check(&old, at: now, into: &out)
+        previousConsent = old
+      }
+    }
+    if let end = previousEnd, now >= end { previous = nil }
+  }
+
+  /// When nothing of the session before a restart is wanted any more: the peer has had as long to turn
+  /// to the new path as RFC 8445 §8.3.1 gives unused candidates.
+  private var previousEnd: Instant? {
+    guard previous != nil, let completedAt else { return nil }
+    return completedAt + .seconds(3)
+  }
+
+  private mutating func check(_ consent: inout Consent, at now: Instant, into out: inout Outbox<Event>) {
+    guard now >= consent.nextCheck else { return }
+    if !consent.outstanding.isEmpty {
+      consent.unanswered += 1
+      if consent.unanswered == 2 { out.events.append(.consentDoubtful) }
+    }
+    if consent.outstanding.count >= 8 { consent.outstanding.removeFirst() }
+    let id = TransactionID(using: &random)
+    consent.outstanding.append((id, now))
+    consent.schedule(configuration.consentInterval, at: now, using: &random)
+    let bytes = bindingRequest(
+      id, from: consent.candidate, nominates: false, to: consent.remote, as: consent.local)
+    out.datagrams.append(Datagram(source: consent.base, destination: consent.destination, bytes: bytes))
+  }
+
+  /// Whether the response was to a consent check.
+  mutating func receiveConsentResponse(
+    _ received: ReceivedMessage, from source: SocketAddress, to base: SocketAddress, at now: Instant,
+    into out: inout Outbox<Event>
+  ) -> Bool {
+    if var current = consent, let sent = accept(received, &current, source, base, at: now) {
+      if current.unanswered >= 2 { out.events.append(.consentRestored) }
+      current.unanswered = 0
+      consent = current
+      learn(received.message, roundTrip: now - sent, at: now, into: &out)
+      return true
+    }
+    if var old = previousConsent, accept(received, &old, source, base, at: now) != nil {
+      old.unanswered = 0
+      previousConsent = old
+      return true
+    }
+    return false
+  }
+
+  private func accept(
+    _ received: ReceivedMessage, _ consent: inout Consent, _ source: SocketAddress, _ base: SocketAddress,
+    at now: Instant
+  ) -> Instant? {
+    let message = received.message
+    guard let place = consent.outstanding.firstIndex(where: { $0.id == message.transaction }),
+      message.type.messageClass == .success, source.unscoped == consent.destination.unscoped, base == consent.base,
+      received.verify(key: Array(consent.remote.password.utf8), hashes: hashes)
+    else { return nil }
+    let sent = consent.outstanding[place].sent
+    consent.outstanding.removeAll()
+    consent.lastAnswer = now
+    return sent
+  }
+
+  /// An answer also tells the round trip, and whether our own mapping has changed.
+  private mutating func learn(
+    _ message: STUNMessage, roundTrip: Duration, at now: Instant, into out: inout Outbox<Event>
+  ) {
+    let smoothed = selectedPath?.roundTrip.map { ($0 * 7 + roundTrip) / 8 } ?? roundTrip
+    selectedPath?.roundTrip = smoothed
+    guard let selectedPair, let index = checklist.index(id: selectedPair) else { return }
+    checklist[index].roundTrip = smoothed
+    guard let mapped = message.xorAddress(.xorMappedAddress),
+      mapped.unscoped != checklist[index].validLocal?.address.unscoped
+    else { return }
+    checklist[index].validLocal = localCandidate(
+      mapped: mapped, pair: checklist[index], priority: checklist[index].local.peerReflexivePriority)
+    updateSelection(at: now, into: &out)
+  }
+
+  private mutating func loseConsent(at now: Instant, into out: inout Outbox<Event>) {
+    consent = nil
+    if let selectedPair, let index = checklist.index(id: selectedPair) {
+      checklist[index].validLocal = nil
+      checklist[index].isNominated = false
+      checklist[index].isBeingNominated = false
+      checklist[index].state = .failed
+      checklist[index].reason = .consentLost
+      cancelChecks(of: selectedPair)
+    }
+    selectedPair = nil
+    selectedPath = nil
+    out.events.append(.consentLost)
+    if phase == .completed {
+      // RFC 7675 §5.1: only a restart may obtain consent again.
+      phase = .consentLost
+      checks.removeAll()
+    } else {
+      updateSelection(at: now, into: &out)
+    }
+  }
+}

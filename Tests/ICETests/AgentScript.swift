@@ -1,0 +1,1 @@
+../Fuzz/Sources/FuzzICE/AgentScript.swift
