@@ -1,0 +1,325 @@
+public import EdgeCore
+internal import STUN
+
+/// A TURN server (RFC 8656) with time-limited credentials: relays datagrams for clients that cannot
+/// reach their peers themselves. Answers Binding requests too (RFC 8489 §12).
+///
+///     client datagram or stream frame ─▶ receive(_:on:)         ─▶ Transmission, Outputs
+///     datagram at a relayed address   ─▶ receivePeer(_:on:)     ─▶ Transmission
+///     socket opened or not            ─▶ relayOpened/relayRefused
+///
+/// A relayed packet is never copied here: ``Transmission`` says which part of the input goes where, and the
+/// header for it is written into a buffer the owner keeps. Nothing is remembered of a stranger: the nonce
+/// carries its own proof, and state begins when a request's integrity is verified.
+///
+/// The owner calls ``tick(at:into:)`` no later than ``nextDeadline``.
+public struct TURNServer: ~Copyable {
+  public struct Configuration: Hashable, Sendable {
+    /// Short, because every refusal carries it: four characters keep an answer to the smallest Allocate at
+    /// 1.5 times its size on the wire.
+    public var realm: String
+    /// What credentials are made with, the newest first.
+    public var secrets: [[UInt8]]
+    /// What peers send to: one address of each family the server relays in.
+    public var relayAddresses: [IPAddress]
+    public var ports: ClosedRange<UInt16>
+    public var policy: PeerPolicy
+    /// Peers are limited to the addresses given with ``TURNServer/setSignalledPeers(_:session:until:)``.
+    public var onlySignalledPeers = false
+    /// RFC 8656 §7.2 RECOMMENDS no more than an hour.
+    public var maximumLifetime: Duration = .seconds(3600)
+    /// RFC 8656 §5: a nonce expires at least once an hour.
+    public var nonceLifetime: Duration = .seconds(3000)
+    public var maximumAllocations = 20_000
+    /// Of one session, reservations included.
+    public var allocationsPerSession = 12
+    public var permissionsPerAllocation = 64
+    public var channelsPerAllocation = 32
+    /// Of one source address, over UDP: what a forged source may be sent.
+    public var unauthenticatedRepliesPerSecond = 10
+    public var bindingRepliesPerSecond = 40
+
+    public init(
+      realm: String = "edge", secrets: [[UInt8]], relayAddresses: [IPAddress],
+      ports: ClosedRange<UInt16> = 49_152...65_535, policy: PeerPolicy = PeerPolicy()
+    ) {
+      precondition(realm.utf8.count < 128, "a realm has fewer than 128 characters (RFC 8489 §14.9)")
+      self.realm = realm
+      self.secrets = secrets
+      self.relayAddresses = relayAddresses
+      self.ports = ports
+      self.policy = policy
+    }
+  }
+
+  /// What the owner must do, in this order.
+  public enum Output: Hashable, Sendable {
+    case send([UInt8], to: ClientFlow)
+    /// Open a socket for this relayed address, then say ``relayOpened(_:at:into:)`` or ``relayRefused(_:at:into:)``.
+    case openRelay(RelayID, SocketAddress)
+    case closeRelay(RelayID)
+    case event(Event)
+  }
+
+  public enum Event: Hashable, Sendable {
+    case allocated(session: String, flow: ClientFlow, relayed: SocketAddress)
+    /// The flow has no allocation any more.
+    case ended(session: String, flow: ClientFlow, End, Traffic)
+    /// Somebody with credentials asked for a peer there is no relaying to.
+    case refusedPeer(session: String, SocketAddress, PeerPolicy.Refusal)
+  }
+
+  public enum End: Hashable, Sendable {
+    /// RFC 8656 §8.2: refreshed with a lifetime of zero.
+    case deleted
+    case expired
+    /// The stream it came over is gone.
+    case disconnected
+    /// The owner ended the session.
+    case revoked
+    /// No socket could be opened.
+    case noSocket
+  }
+
+  /// Where a part of the datagram just handed in goes.
+  public enum Transmission: Hashable, Sendable {
+    case none
+    /// These bytes of it, from the relayed address to the peer.
+    case toPeer(RelayID, SocketAddress, payload: Range<Int>)
+    /// The header buffer, then these bytes of it, then zeros.
+    case toClient(ClientFlow, payload: Range<Int>, padding: Int)
+  }
+
+  /// In datagrams and payload bytes.
+  public struct Traffic: Hashable, Sendable {
+    public var toPeers: UInt64 = 0
+    public var toPeersBytes: UInt64 = 0
+    public var toClients: UInt64 = 0
+    public var toClientsBytes: UInt64 = 0
+  }
+
+  public struct Statistics: Hashable, Sendable {
+    public var allocations = 0
+    public var permissions = 0
+    public var channels = 0
+    public var traffic = Traffic()
+    /// Datagrams that are none of the protocol.
+    public var malformed: UInt64 = 0
+    /// Data without an allocation, a permission or a channel.
+    public var unwanted: UInt64 = 0
+    /// Data to a peer there is no relaying to.
+    public var refusedPeers: UInt64 = 0
+    /// Answers a stranger did not get.
+    public var suppressed: UInt64 = 0
+  }
+
+  struct Slot {
+    var allocation: Allocation?
+    var generation: UInt32 = 0
+  }
+
+  struct Reservation {
+    let address: SocketAddress
+    let session: String
+  }
+
+  struct SignalledPeers {
+    var addresses: [IPAddress]
+    var expires: Instant
+  }
+
+  enum Deadline {
+    case relay(RelayID)
+    case reservation(UInt64)
+    case signalled(String)
+  }
+
+  public let configuration: Configuration
+  let hashes: Hashes
+  let key: [UInt8]
+  let realm: [UInt8]
+  let nonces: NonceMint
+  var unixOffset: Int64
+  var allocations: [ClientFlow: Allocation] = [:]
+  var slots: [Slot] = []
+  var freeSlots: [Int] = []
+  var relaysByAddress: [SocketAddress: RelayID] = [:]
+  /// In the order of `configuration.relayAddresses`.
+  var pools: [PortPool]
+  var reservations: [UInt64: Reservation] = [:]
+  var usage: [String: Int] = [:]
+  var signalled: [String: SignalledPeers] = [:]
+  var deadlines = ExpiryQueue<Deadline>()
+  var strangers: ReplyLimiter
+  var binders: ReplyLimiter
+  var serial: UInt64 = 0
+  var counters = Statistics()
+
+  /// `key` is 32 random bytes: nonces, ports and tokens are derived from it. `unixTime` is in seconds since 1970.
+  public init(_ configuration: Configuration, key: [UInt8], hashes: Hashes, unixTime: Int64, at now: Instant) {
+    self.configuration = configuration
+    self.hashes = hashes
+    self.key = key
+    realm = Array(configuration.realm.utf8)
+    nonces = NonceMint(key: key, lifetime: configuration.nonceLifetime, hashes: hashes)
+    unixOffset = unixTime - now.nanoseconds / 1_000_000_000
+    pools = configuration.relayAddresses.map { _ in PortPool(configuration.ports) }
+    let mixed = hashes.hmacSHA256(key, [0])
+    let slotKey = mixed[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    strangers = ReplyLimiter(perSecond: configuration.unauthenticatedRepliesPerSecond, key: slotKey)
+    binders = ReplyLimiter(perSecond: configuration.bindingRepliesPerSecond, key: ~slotKey)
+  }
+
+  // MARK: Time
+
+  /// The wall clock was read: credentials expire by it. Call it now and then.
+  public mutating func setUnixTime(_ seconds: Int64, at now: Instant) {
+    unixOffset = seconds - now.nanoseconds / 1_000_000_000
+  }
+
+  func unixTime(at now: Instant) -> Int64 { unixOffset + now.nanoseconds / 1_000_000_000 }
+
+  /// When ``tick(at:into:)`` next has work to do; `nil` means never.
+  public var nextDeadline: Instant? { deadlines.first }
+
+  public mutating func tick(at now: Instant, into out: inout [Output]) {
+    while let deadline = deadlines.popDue(at: now) {
+      switch deadline {
+      case .relay(let id):
+        guard let (allocation, index) = find(id) else { continue }
+        let expires = allocation.relays[index].expires
+        if expires > now {
+          deadlines.insert(deadline, at: expires)
+        } else {
+          remove(id, .expired, into: &out)
+        }
+      case .reservation(let token):
+        guard let reservation = reservations.removeValue(forKey: token) else { continue }
+        release(reservation.address)
+        leave(reservation.session)
+      case .signalled(let session):
+        guard let entry = signalled[session] else { continue }
+        if entry.expires > now {
+          deadlines.insert(deadline, at: entry.expires)
+        } else {
+          signalled[session] = nil
+        }
+      }
+    }
+  }
+
+  // MARK: What the owner commands
+
+  /// The peers a session's clients may be relayed to, for ``Configuration/onlySignalledPeers``.
+  public mutating func setSignalledPeers(_ addresses: [IPAddress], session: String, until expires: Instant) {
+    if signalled.updateValue(SignalledPeers(addresses: addresses, expires: expires), forKey: session) == nil {
+      deadlines.insert(.signalled(session), at: expires)
+    }
+  }
+
+  /// Ends everything a session has on the relay.
+  public mutating func revoke(session: String, into out: inout [Output]) {
+    if signalled.removeValue(forKey: session) != nil { abandonDeadline() }
+    var ids: [RelayID] = []
+    for slot in slots {
+      guard let allocation = slot.allocation, allocation.session == session else { continue }
+      ids += allocation.relays.map { $0.id }
+    }
+    for id in ids { remove(id, .revoked, into: &out) }
+  }
+
+  /// The stream of a flow is gone, and with it its allocation.
+  public mutating func flowClosed(_ flow: ClientFlow, into out: inout [Output]) {
+    guard let allocation = allocations[flow] else { return }
+    for relay in allocation.relays { remove(relay.id, .disconnected, into: &out) }
+  }
+
+  // MARK: What the owner may ask
+
+  public var allocationCount: Int { allocations.count }
+
+  public func hasAllocation(_ flow: ClientFlow) -> Bool { allocations[flow] != nil }
+
+  public var statistics: Statistics {
+    var result = counters
+    result.allocations = allocations.count
+    for slot in slots {
+      guard let allocation = slot.allocation else { continue }
+      result.permissions += allocation.permissions.count
+      result.channels += allocation.channels.count
+    }
+    return result
+  }
+
+  /// Bytes of bookkeeping that grow with use: what a flood must not move.
+  public var tableSizes: (allocations: Int, slots: Int, deadlines: Int, reservations: Int, sessions: Int) {
+    (allocations.count, slots.count, deadlines.count, reservations.count, usage.count)
+  }
+
+  // MARK: Tables
+
+  func find(_ id: RelayID) -> (Allocation, Int)? {
+    guard id.index < slots.count, slots[id.index].generation == id.generation,
+      let allocation = slots[id.index].allocation,
+      let index = allocation.relays.firstIndex(where: { $0.id == id })
+    else { return nil }
+    return (allocation, index)
+  }
+
+  /// Takes a relayed address away, and with the last one the allocation.
+  mutating func remove(_ id: RelayID, _ reason: End, into out: inout [Output]) {
+    guard let (allocation, index) = find(id) else { return }
+    let relay = allocation.relays.remove(at: index)
+    slots[id.index].allocation = nil
+    slots[id.index].generation &+= 1
+    freeSlots.append(id.index)
+    relaysByAddress[relay.address] = nil
+    release(relay.address)
+    for port in relay.refusedPorts { release(SocketAddress(relay.address.ip, port: port)) }
+    abandonDeadline()
+    out.append(.closeRelay(id))
+    // RFC 8656 §8.1: what belongs to the other family stays.
+    let family = relay.address.ip.family
+    allocation.permissions.removeAll { $0.ip.family == family }
+    allocation.channels.removeAll { $0.peer.ip.family == family }
+    guard allocation.relays.isEmpty else { return }
+    allocations[allocation.flow] = nil
+    leave(allocation.session)
+    out.append(.event(.ended(session: allocation.session, flow: allocation.flow, reason, allocation.traffic)))
+  }
+
+  mutating func release(_ address: SocketAddress) {
+    guard let index = configuration.relayAddresses.firstIndex(of: address.ip) else { return }
+    pools[index].release(address.port)
+  }
+
+  mutating func enter(_ session: String) { usage[session, default: 0] += 1 }
+
+  mutating func leave(_ session: String) {
+    guard let count = usage[session] else { return }
+    usage[session] = count > 1 ? count - 1 : nil
+  }
+
+  private mutating func abandonDeadline() {
+    // Exclusive access: the closure looks at the tables while the queue is being changed.
+    var queue = deadlines
+    deadlines = ExpiryQueue()
+    queue.abandonOne { deadline in
+      switch deadline {
+      case .relay(let id): slots[id.index].generation == id.generation && slots[id.index].allocation != nil
+      case .reservation(let token): reservations[token] != nil
+      case .signalled(let session): signalled[session] != nil
+      }
+    }
+    deadlines = queue
+  }
+
+  /// A number nobody outside can foresee.
+  mutating func unforeseeable() -> UInt64 {
+    serial &+= 1
+    var writer = ByteWriter(reserving: 9)
+    writer.write(UInt8(1))
+    writer.write(serial)
+    return hashes.hmacSHA256(key, writer.bytes)[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+  }
+}
