@@ -1,0 +1,54 @@
+/// Measures a camera's noise from how much blocks differ from their prediction, and sets the next
+/// frame's analysis accordingly.
+///
+/// The measure is a low quantile of the luma blocks' energies, blocks where nothing moved, and of
+/// four frames in a row the least: a sensor is never quiet, a decoder's output is most of the time.
+struct NoiseMeter {
+  /// Sum of 256 magnitudes in a block of noise alone, in the last frames; none before the first predicted one.
+  private var recent: [UInt32] = []
+  private var isAveraging = false
+  private var averageShift: UInt16 = 2
+
+  private static let memory = 4
+
+  private var quiet: UInt32? { recent.min() }
+
+  mutating func adapt(_ analysis: inout Kernel.Analysis, averages: Bool) {
+    guard let quiet, !analysis.isKey else { return }
+    // A clean source is cheaper to predict from the very last picture. An average has 0.7 of the noise
+    // of that; the two thresholds keep it from switching back and forth.
+    isAveraging = averages && recent.count == Self.memory && quiet > (isAveraging ? 60 : 100)
+    if isAveraging {
+      analysis.averageShift = averageShift
+      analysis.averageThreshold = quiet * 2 / 1
+    }
+    // Noise is no better predicted from neighbours that have it too. A clean source may be.
+    analysis.spatialThreshold = isAveraging ? quiet * 9 / 8 : quiet / 2
+  }
+
+  /// The largest change that is likely noise: 3 sigma, from 2 up, 12 at most.
+  var gate: UInt8 {
+    // The mean magnitude of a difference of two pictures is 1.13 sigma.
+    guard let quiet else { return 2 }
+    return UInt8(max(2, min(12, quiet * 4 / 256)))
+  }
+
+  mutating func measure(_ sums: [UInt16], of layout: PlaneLayout) {
+    var counts = [Int](repeating: 0, count: 4096)
+    var total = 0
+    let across = layout.planes[0].blocksAcross
+    for unit in layout.units where unit.plane == 0 {
+      for block in unit.firstBlock..<unit.firstBlock + across { counts[Int(sums[block] >> 4)] += 1 }
+      total += across
+    }
+    var seen = 0
+    for (index, count) in counts.enumerated() {
+      seen += count
+      if seen * 4 >= total {
+        if recent.count == Self.memory { recent.removeFirst() }
+        recent.append(UInt32(index) * 16)
+        return
+      }
+    }
+  }
+}

@@ -1,0 +1,124 @@
+internal import EdgeCore
+internal import Picture
+
+/// Decodes the zlib stream of a part to its payload: the block map, then the packed blocks class by class.
+struct PartReader: ~Copyable {
+  private let payload: ByteStore
+  /// The stream, with room behind it so that 8 bytes may be read from any of its bytes.
+  private let stream = ByteStore(count: PartHeader.largestPart + 16, filledWith: 0)
+  private var streamBytes = 0
+  private var huffman = HuffmanDecoder()
+  /// Where the packed blocks of every class begin in the payload.
+  private(set) var classStarts = [Int](repeating: 0, count: BlockClass.count)
+
+  init(blockCount: Int) {
+    payload = ByteStore(uninitialized: blockCount * (PlaneLayout.blockSamples + 1))
+  }
+
+  /// One byte per block, then the packed blocks.
+  var bytes: Kernel.Bytes { unsafe Kernel.Bytes(payload.start) }
+
+  /// Decodes `stream`, whose units have `blocks` blocks.
+  mutating func read(_ entries: RawSpan, _ stream: RawSpan, blocks: Int) throws(FrameError) {
+    guard stream.byteCount >= 8, stream.byteCount <= PartHeader.largestPart else { throw .malformed(.stream) }
+    streamBytes = stream.byteCount
+    unsafe stream.withUnsafeBytes { source in
+      unsafe UnsafeMutableRawPointer(self.stream.start).copyMemory(
+        from: source.baseAddress!, byteCount: source.count)
+    }
+    let start = unsafe (self.stream.start[0], self.stream.start[1])
+    guard start.0 == 0x78, start.1 == 1 else { throw .malformed(.stream) }
+
+    var lanes = ByteReader(entries)
+    var position = 16
+    var isFinal = try segment(at: &position, from: 0, length: blocks, &lanes)
+    var end = blocks
+    let counts = try countBlocks(blocks)
+    for kind in 0..<BlockClass.count {
+      classStarts[kind] = end
+      let length = counts[kind] * BlockClass.packedBytes(UInt8(kind))
+      guard length > 0 else { continue }
+      guard !isFinal else { throw .malformed(.stream) }
+      isFinal = try segment(at: &position, from: end, length: length, &lanes)
+      end += length
+    }
+    guard isFinal, lanes.remaining == 0, (position + 7) / 8 + 4 == streamBytes else { throw .malformed(.stream) }
+    var checksum = Adler32()
+    unsafe checksum.append(UnsafeRawBufferPointer(start: payload.start, count: end).bytes)
+    var sent: UInt32 = 0
+    for index in streamBytes - 4..<streamBytes { unsafe sent = sent << 8 | UInt32(self.stream.start[index]) }
+    guard checksum.value == sent else { throw .malformed(.streamChecksum) }
+  }
+
+  private func countBlocks(_ blocks: Int) throws(FrameError) -> [32 of Int] {
+    var counts: [32 of Int] = .init(repeating: 0)
+    for block in 0..<blocks {
+      let value = unsafe payload.start[block]
+      guard value & 0x80 == 0, value & BlockMode.mask != BlockMode.mask else { throw .malformed(.blockMap) }
+      counts[Int(value & 31)] += 1
+    }
+    return counts
+  }
+
+  /// Decodes one deflate block of `length` symbols; returns its BFINAL.
+  private mutating func segment(
+    at position: inout Int, from start: Int, length: Int, _ lanes: inout ByteReader
+  ) throws(FrameError) -> Bool {
+    // The last byte from which 8 may be read; what lies behind the stream only ever makes it fail.
+    let last = streamBytes + 8
+    let source = unsafe Kernel.Bytes(stream.start)
+    let out = unsafe payload.start + start
+    let kind = unsafe Kernel.bits(source, position, last: last) & 7
+    position += 3
+    switch kind >> 1 {
+    case 0:
+      let byte = (position + 7) / 8
+      let lengths = unsafe Kernel.bits(source, byte * 8, last: last)
+      guard byte + 4 + length + 4 <= streamBytes, Int(lengths & 0xFFFF) == length,
+        ~lengths >> 16 & 0xFFFF == UInt64(length)
+      else { throw .malformed(.stream) }
+      unsafe out.update(from: source + byte + 4, count: length)
+      position = (byte + 4 + length) * 8
+    case 2:
+      position = try unsafe huffman.readHeader(source, last: last, from: position)
+      position = try unsafe symbols(at: position, last: last, out, length, &lanes)
+      let end = unsafe huffman.table[Int(Kernel.bits(source, position, last: last) & HuffmanDecoder.mask)]
+      guard end & HuffmanDecoder.endOfBlock != 0 else { throw .malformed(.stream) }
+      position += Int(end & 15)
+    default: throw .malformed(.stream)
+    }
+    guard position <= (streamBytes - 4) * 8 else { throw .malformed(.stream) }
+    return kind & 1 == 1
+  }
+
+  private func symbols(
+    at position: Int, last: Int, _ out: Kernel.MutableBytes, _ length: Int, _ lanes: inout ByteReader
+  ) throws(FrameError) -> Int {
+    let source = unsafe Kernel.Bytes(stream.start)
+    guard length >= PartWriter.fewestInLanes else {
+      return unsafe Kernel.decode(
+        source, last: last, from: position, table: huffman.table, to: out, length: length)
+    }
+    var starts = [position, 0, 0, 0]
+    do throws(ShortRead) {
+      for lane in 1..<4 {
+        let bits = try Int(lanes.readUInt8()) << 16 | Int(lanes.readUInt16())
+        starts[lane] = starts[lane - 1] + bits
+      }
+    } catch {
+      throw .malformed(.entryPoints)
+    }
+    guard starts[3] <= streamBytes * 8 else { throw .malformed(.entryPoints) }
+    var ends = starts
+    let quarter = length / 4
+    let rest = length - 4 * quarter
+    unsafe ends.withUnsafeMutableBufferPointer { ends in
+      unsafe Kernel.decodeFour(
+        source, last: last, positions: ends.baseAddress!, table: huffman.table, to: out, length: quarter)
+      unsafe ends[3] = Kernel.decode(
+        source, last: last, from: ends[3], table: huffman.table, to: out + 4 * quarter, length: rest)
+    }
+    guard ends[0] == starts[1], ends[1] == starts[2], ends[2] == starts[3] else { throw .malformed(.entryPoints) }
+    return ends[3]
+  }
+}

@@ -1,0 +1,257 @@
+internal import EdgeCore
+internal import Picture
+
+/// Sorts the blocks of a run of units into their classes and writes them as one zlib stream.
+struct PartWriter: ~Copyable {
+  struct Part {
+    let message: [UInt8]
+    /// The units written end before this one.
+    let endUnit: Int
+    /// Bytes of `packed` they took.
+    let packedBytes: Int
+  }
+
+  /// Segments of at least this many symbols have entry points for four lanes.
+  static let fewestInLanes = 512
+  /// Classes with fewer symbols join another: their code would cost more than it saves.
+  private static let fewestInClass = 9000
+
+  private let layout: PlaneLayout
+  private let payload: ByteStore
+  private let out: ByteStore
+  private var counts = [UInt32](repeating: 0, count: 256)
+  private var scratch = [UInt32](repeating: 0, count: HuffmanCode.workspaceCount)
+  /// What a block of each class took in the last part that had some, in bits.
+  private var blockBits: [Int]
+  /// What parts are filled to, in bytes.
+  private var target = PartHeader.largestPart * 31 / 32
+  private var frameBytes = 0
+  /// One per class, and the first for the block map.
+  private var codes = [HuffmanCode](repeating: HuffmanCode(), count: BlockClass.count)
+  /// Running total for ``fits(_:units:)``: the units counted and their bits.
+  private var counted = (units: 0..<0, bits: 0)
+
+  init(layout: PlaneLayout) {
+    self.layout = layout
+    payload = ByteStore(uninitialized: layout.blockCount * (PlaneLayout.blockSamples + 1))
+    out = ByteStore(uninitialized: PartHeader.largestPart * 2)
+    blockBits = (0..<BlockClass.count).map { BlockClass.packedBytes(UInt8($0)) * 6 }
+  }
+
+  /// Whether these units are likely to fill no more than one part.
+  mutating func fits(_ map: ByteStore, units: Range<Int>) -> Bool {
+    if counted.units.lowerBound != units.lowerBound || counted.units.upperBound > units.upperBound {
+      // 1 KiB for the block headers.
+      counted = (units.lowerBound..<units.lowerBound, 8 * 1024)
+    }
+    let from = layout.firstBlock(ofUnit: counted.units.upperBound)
+    for block in from..<layout.firstBlock(ofUnit: units.upperBound) {
+      unsafe counted.bits += blockBits[Int(map.start[block] & 31)] + 2
+    }
+    counted.units = units
+    return counted.bits / 8 <= target
+  }
+
+  /// Evens out the parts of the next frame, which is likely to have this one's size.
+  mutating func frameEnded() {
+    let limit = PartHeader.largestPart * 31 / 32
+    let count = frameBytes / limit + 1
+    target = count == 1 ? limit : min(limit, frameBytes / count * 33 / 32 + 1024)
+    frameBytes = 0
+  }
+
+  /// Writes as many of `units` as one part holds, at least one.
+  mutating func write(
+    units: Range<Int>, header: PartHeader, map: Kernel.Bytes, packed: Kernel.Bytes
+  ) -> Part {
+    var end = units.upperBound
+    while true {
+      let segments = unsafe sort(units.lowerBound..<end, map, packed)
+      let bytes = segments.byteCount
+      if bytes <= PartHeader.largestPart {
+        let message = encode(units.lowerBound..<end, segments, header)
+        frameBytes += message.count
+        return Part(message: message, endUnit: end, packedBytes: segments.packedBytes)
+      }
+      // One unit has 32 KiB of samples at most, and stored blocks add next to nothing.
+      let fewer = (end - units.lowerBound) * PartHeader.largestPart / bytes
+      end = units.lowerBound + max(1, min(fewer, end - units.lowerBound - 1))
+    }
+  }
+
+  /// A run of payload bytes with one Huffman code, or none.
+  private struct Segment {
+    let start: Int
+    let length: Int
+    /// Its code is `codes[slot]`.
+    let slot: Int
+    let isStored: Bool
+
+    var hasLanes: Bool { !isStored && length >= PartWriter.fewestInLanes }
+  }
+
+  private struct Segments {
+    var list: [Segment] = []
+    var payloadBytes = 0
+    var packedBytes = 0
+    /// Of the zlib stream without its checksum.
+    var bits = 16
+
+    var entryBytes: Int { list.reduce(0) { $0 + ($1.hasLanes ? 9 : 0) } }
+    var byteCount: Int { PartHeader.byteCount + PartBody.byteCount + entryBytes + (bits + 7) / 8 + 4 }
+  }
+
+  /// Copies map and blocks to the payload in the order of the stream, and chooses the codes.
+  private mutating func sort(_ units: Range<Int>, _ map: Kernel.Bytes, _ packed: Kernel.Bytes) -> Segments {
+    let first = layout.firstBlock(ofUnit: units.lowerBound)
+    let count = layout.firstBlock(ofUnit: units.upperBound) - first
+    var blocks: [32 of Int] = .init(repeating: 0)
+    for block in 0..<count { unsafe blocks[Int(map[first + block] & 31)] += 1 }
+    let joined = Self.join(blocks)
+    var joinedBlocks: [32 of Int] = .init(repeating: 0)
+    for kind in 0..<BlockClass.count { joinedBlocks[Int(joined[kind])] += blocks[kind] }
+    var cursors: [32 of Int] = .init(repeating: 0)
+    var at = count
+    for kind in 1..<BlockClass.count {
+      cursors[kind] = at
+      at += joinedBlocks[kind] * BlockClass.packedBytes(UInt8(kind))
+    }
+    let starts = cursors
+    var segments = Segments()
+    segments.payloadBytes = at
+    var from = unsafe packed
+    for block in 0..<count {
+      let value = unsafe map[first + block]
+      let kind = joined[Int(value & 31)]
+      unsafe payload.start[block] = value & BlockMode.mask | kind
+      let bytes = BlockClass.packedBytes(kind)
+      if bytes > 0 {
+        unsafe (payload.start + cursors[Int(kind)]).update(from: from, count: bytes)
+        unsafe from += bytes
+        cursors[Int(kind)] += bytes
+      }
+    }
+    segments.packedBytes = at - count
+    append(0, count, as: 0, to: &segments)
+    for kind in 1..<BlockClass.count where joinedBlocks[kind] > 0 {
+      let before = segments.bits
+      append(starts[kind], cursors[kind] - starts[kind], as: kind, to: &segments)
+      blockBits[kind] = (segments.bits - before) / joinedBlocks[kind]
+      for other in 1..<BlockClass.count where joined[other] == kind { blockBits[other] = blockBits[kind] }
+    }
+    return segments
+  }
+
+  /// For every class the one it is written as.
+  private static func join(_ blocks: [32 of Int]) -> [32 of UInt8] {
+    var joined: [32 of UInt8] = .init { UInt8($0) }
+    for (low, high) in [(1, 7), (7, 20), (20, 32)] {
+      let least = fewestInClass / BlockClass.packedBytes(UInt8(low))
+      var open = -1
+      var sum = 0
+      for kind in low..<high where blocks[kind] > 0 {
+        if open < 0 {
+          open = kind
+          sum = 0
+        }
+        sum += blocks[kind]
+        // Energies rise with the class: neighbours are alike.
+        for member in open...kind { joined[member] = UInt8(kind) }
+        if sum >= least { open = -1 }
+      }
+    }
+    return joined
+  }
+
+  private mutating func append(_ start: Int, _ length: Int, as slot: Int, to segments: inout Segments) {
+    unsafe counts.withUnsafeMutableBufferPointer { counts in
+      unsafe scratch.withUnsafeMutableBufferPointer { scratch in
+        unsafe Kernel.count(
+          payload.start + start, length, into: counts.baseAddress!, scratch: scratch.baseAddress!)
+        unsafe codes[slot].build(counts: counts.baseAddress!, workspace: scratch.baseAddress!)
+      }
+    }
+    let coded = 1 + codes[slot].headerBits + codes[slot].symbolBits
+    // BFINAL, BTYPE, up to a byte, LEN and NLEN.
+    let stored = 3 + (8 - (segments.bits + 3) & 7) & 7 + 32 + 8 * length
+    let isStored = stored < coded && length <= 65535
+    segments.list.append(
+      Segment(start: start, length: length, slot: slot, isStored: isStored))
+    segments.bits += isStored ? stored : coded
+  }
+
+  private func encode(_ units: Range<Int>, _ segments: Segments, _ header: PartHeader) -> [UInt8] {
+    var sink = unsafe Kernel.BitSink(out.start)
+    // RFC 1950 §2.2: deflate with a 32 KiB window, fastest level.
+    sink.append(0x0178, 16)
+    var writer = ByteWriter(reserving: segments.byteCount)
+    header.write(to: &writer)
+    PartBody(firstUnit: units.lowerBound, unitCount: units.count, entryBytes: segments.entryBytes).write(to: &writer)
+    for (index, segment) in segments.list.enumerated() {
+      let isLast: UInt64 = index == segments.list.count - 1 ? 1 : 0
+      let symbols = unsafe Kernel.Bytes(payload.start + segment.start)
+      if segment.isStored {
+        sink.append(isLast, 3)
+        sink.align()
+        sink.append(UInt64(segment.length) | UInt64(~UInt16(segment.length)) << 16, 32)
+        for index in 0..<segment.length { unsafe sink.append(UInt64(symbols[index]), 8) }
+        continue
+      }
+      sink.append(isLast, 1)
+      let code = codes[segment.slot]
+      code.writeHeader(to: &sink)
+      unsafe code.codes.withUnsafeBufferPointer { codes in
+        let quarter = segment.hasLanes ? segment.length / 4 : 0
+        for lane in 0..<4 {
+          let before = sink.position
+          let length = lane < 3 ? quarter : segment.length - 3 * quarter
+          unsafe Kernel.encode(symbols + lane * quarter, length, codes.baseAddress!, into: &sink)
+          if segment.hasLanes && lane < 3 { writer.writeUInt24(sink.position - before) }
+        }
+      }
+      let end = UInt64(code.codes[HuffmanCode.endOfBlock])
+      sink.append(end >> 8, end & 0xFF)
+    }
+    sink.align()
+    var checksum = Adler32()
+    unsafe checksum.append(UnsafeRawBufferPointer(start: payload.start, count: segments.payloadBytes).bytes)
+    sink.append(UInt64(checksum.value.byteSwapped), 32)
+    var message = writer.bytes
+    unsafe message.append(contentsOf: UnsafeBufferPointer(start: out.start, count: sink.position / 8))
+    return message
+  }
+}
+
+/// What follows the header in a part of the planes codec (docs/frame-format.md, "Body").
+struct PartBody: Hashable {
+  var firstUnit: Int
+  var unitCount: Int
+  /// Bytes of lane entry points between this and the zlib stream.
+  var entryBytes: Int
+
+  static let byteCount = 8
+
+  func write(to writer: inout ByteWriter) {
+    writer.write(UInt16(firstUnit))
+    writer.write(UInt16(unitCount))
+    writer.write(UInt16(entryBytes))
+    writer.write(UInt16(0))
+  }
+}
+
+extension ByteWriter {
+  fileprivate mutating func writeUInt24(_ value: Int) {
+    write(UInt8(truncatingIfNeeded: value >> 16))
+    write(UInt16(truncatingIfNeeded: value))
+  }
+}
+
+extension HuffmanCode {
+  fileprivate func writeHeader(to sink: inout Kernel.BitSink) {
+    var left = headerBits
+    for word in header where left > 0 {
+      sink.append(UInt64(word), UInt64(min(32, left)))
+      left -= 32
+    }
+  }
+}
