@@ -1,0 +1,86 @@
+import EdgeCore
+public import SIP
+
+/// Names one call for as long as the process lives.
+public struct CallHandle: Hashable, Sendable {
+  public let number: UInt64
+}
+
+/// Names one subscription for as long as the process lives.
+public struct SubscriptionHandle: Hashable, Sendable {
+  public let number: UInt64
+}
+
+/// A request for a session that the owner must answer, refuse, or let ring.
+public struct IncomingCall: Hashable, Sendable {
+  /// The account that calls, as the server authenticated it.
+  public var caller: String
+  /// The serial asked for.
+  public var serial: String
+  /// The offer and its media type.
+  public var contentType: String
+  public var body: [UInt8]
+}
+
+/// Why a call is over.
+public enum CallEnd: Hashable, Sendable {
+  /// The other side said BYE, or took its request back.
+  case remote
+  /// A final answer that is no success, with the seconds of its Retry-After.
+  case refused(StatusCode, retryAfter: UInt32?)
+  /// The link failed before the call was set up.
+  case linkLost
+  /// No answer within the transaction's time (RFC 3261 timer B: 32 s).
+  case timedOut
+  /// The credentials were refused.
+  case badPassword
+}
+
+public enum UserAgentEvent: Hashable, Sendable {
+  /// Logged in (or connected, for an agent that does not register).
+  case linkUp
+  /// The link is down; the next attempt comes after `retryIn`.
+  case linkDown(LinkFailure, retryIn: Duration)
+  /// A heartbeat was answered.
+  case heartbeat(roundTrip: Duration)
+  /// The server holds the published document.
+  case published
+  case publishRefused(StatusCode)
+
+  case incomingCall(CallHandle, IncomingCall)
+  /// 180 or 183: the other side is working on it.
+  case callProgress(CallHandle, StatusCode)
+  /// 2xx, with the answer.
+  case callAnswered(CallHandle, contentType: String, body: [UInt8])
+  /// The ACK to our 2xx came: the caller has our answer.
+  case callConfirmed(CallHandle)
+  case callEnded(CallHandle, CallEnd)
+  /// A re-INVITE with a new offer: answer it with `accept`.
+  case callReoffered(CallHandle, contentType: String, body: [UInt8])
+  case info(CallHandle, contentType: String, body: [UInt8])
+
+  case notified(SubscriptionHandle, contentType: String, body: [UInt8])
+  case subscriptionEnded(SubscriptionHandle, StatusCode?)
+}
+
+/// What the agent wants done: complete when the call that filled it returns.
+public struct UserAgentOutbox {
+  public enum Action: Hashable, Sendable {
+    /// Open a flow to the server and report `flowOpened` or `flowClosed`.
+    case connect
+    /// Close the flow; no report is expected.
+    case closeFlow
+    /// Stream bytes, or one datagram.
+    case send([UInt8])
+  }
+
+  public var actions: [Action] = []
+  public var events: [UserAgentEvent] = []
+
+  public init() {}
+
+  public mutating func removeAll() {
+    actions.removeAll(keepingCapacity: true)
+    events.removeAll(keepingCapacity: true)
+  }
+}
