@@ -1,0 +1,57 @@
+/// Decides, frame by frame, what one viewer gets.
+///
+/// A slow viewer must never slow the capture or another viewer, and half a frame is worth
+/// nothing. So whole frames are dropped *before* they are sent, once the viewer's unsent
+/// bytes would pass a budget; as the next frame builds on the dropped one, delivery resumes
+/// at a key frame only.
+///
+///     awaiting key ──key frame that fits──▶ flowing
+///          ▲                                   │
+///          └──────── frame over budget ────────┘
+public struct DeliveryGate: Sendable {
+  /// What to do with a frame.
+  public enum Verdict: Hashable, Sendable {
+    case send
+    case drop
+  }
+
+  /// Unsent bytes above which frames are dropped. A single key frame larger than this is
+  /// still sent when nothing is waiting: otherwise a large picture could never start.
+  public let budgetBytes: Int
+  /// Frames handed over for sending, and their payload bytes.
+  public private(set) var framesSent: UInt64 = 0
+  public private(set) var bytesSent: UInt64 = 0
+  /// Frames dropped because the viewer was too slow. Frames that passed before its first
+  /// key frame are not counted: nothing was lost.
+  public private(set) var framesDropped: UInt64 = 0
+
+  private var isFlowing = false
+  private var hasStarted = false
+
+  public init(budgetBytes: Int) { self.budgetBytes = budgetBytes }
+
+  /// - Parameters:
+  ///   - bytes: size of the frame on the wire.
+  ///   - isKey: the frame builds on no earlier one.
+  ///   - unsentBytes: what the viewer's channel still has queued.
+  public mutating func admit(bytes: Int, isKey: Bool, unsentBytes: Int) -> Verdict {
+    let fits = unsentBytes == 0 || unsentBytes + bytes <= budgetBytes
+    guard fits && (isFlowing || isKey) else {
+      isFlowing = false
+      if hasStarted { framesDropped += 1 }
+      return .drop
+    }
+    isFlowing = true
+    hasStarted = true
+    framesSent += 1
+    bytesSent += UInt64(bytes)
+    return .send
+  }
+
+  /// True when a key frame asked for now could be delivered: the viewer waits for one and
+  /// has room again. Asking earlier would spend the camera's key frames on a full queue.
+  public func wantsKeyFrame(unsentBytes: Int) -> Bool { !isFlowing && unsentBytes <= budgetBytes / 4 }
+
+  /// The viewer reported that it cannot decode: nothing but a key frame helps it.
+  public mutating func requireKeyFrame() { isFlowing = false }
+}

@@ -1,0 +1,59 @@
+import EdgeCore
+import NodeLogic
+import Testing
+
+@Suite("Delivery gate")
+struct DeliveryGateTests {
+  @Test func `nothing is sent before the first key frame, and that is no loss`() {
+    var gate = DeliveryGate(budgetBytes: 1000)
+    #expect(gate.wantsKeyFrame(unsentBytes: 0))
+    #expect(gate.admit(bytes: 10, isKey: false, unsentBytes: 0) == .drop)
+    #expect(gate.framesDropped == 0)
+    #expect(gate.admit(bytes: 10, isKey: true, unsentBytes: 0) == .send)
+    #expect(gate.admit(bytes: 10, isKey: false, unsentBytes: 10) == .send)
+    #expect(gate.framesSent == 2)
+    #expect(gate.bytesSent == 20)
+  }
+
+  @Test func `a full queue drops whole frames until a key frame fits`() {
+    var gate = DeliveryGate(budgetBytes: 1000)
+    #expect(gate.admit(bytes: 500, isKey: true, unsentBytes: 0) == .send)
+    #expect(gate.admit(bytes: 501, isKey: false, unsentBytes: 500) == .drop)
+    #expect(gate.admit(bytes: 1, isKey: false, unsentBytes: 0) == .drop)
+    #expect(!gate.wantsKeyFrame(unsentBytes: 500))
+    #expect(gate.wantsKeyFrame(unsentBytes: 250))
+    #expect(gate.admit(bytes: 500, isKey: true, unsentBytes: 100) == .send)
+    #expect(gate.admit(bytes: 1, isKey: false, unsentBytes: 600) == .send)
+    #expect(gate.framesDropped == 2)
+  }
+
+  @Test func `a key frame larger than the budget still goes out on an empty queue`() {
+    var gate = DeliveryGate(budgetBytes: 100)
+    #expect(gate.admit(bytes: 5000, isKey: true, unsentBytes: 1) == .drop)
+    #expect(gate.admit(bytes: 5000, isKey: true, unsentBytes: 0) == .send)
+  }
+
+  @Test func `a viewer that lost its reference gets a key frame next`() {
+    var gate = DeliveryGate(budgetBytes: 1000)
+    #expect(gate.admit(bytes: 5, isKey: true, unsentBytes: 0) == .send)
+    gate.requireKeyFrame()
+    #expect(gate.admit(bytes: 5, isKey: false, unsentBytes: 0) == .drop)
+    #expect(gate.wantsKeyFrame(unsentBytes: 0))
+    #expect(gate.admit(bytes: 5, isKey: true, unsentBytes: 0) == .send)
+  }
+}
+
+@Suite("Key frame limiter")
+struct KeyFrameLimiterTests {
+  @Test func `many requests make one key frame a second, and none is forgotten`() {
+    var limiter = KeyFrameLimiter()
+    var forced: [Int] = []
+    for frame in 0..<90 {
+      limiter.request()
+      if limiter.takesEffect(at: .zero + .milliseconds(frame * 100)) { forced.append(frame) }
+    }
+    #expect(forced == [0, 10, 20, 30, 40, 50, 60, 70, 80])
+    #expect(limiter.takesEffect(at: .zero + .seconds(9)) == true)
+    #expect(limiter.takesEffect(at: .zero + .seconds(20)) == false)
+  }
+}
