@@ -1,0 +1,45 @@
+import CLinux
+
+/// What this process and its machine are.
+public enum ProcessFacts {
+  public static var id: Int32 { getpid() }
+
+  public static var userID: UInt32 { geteuid() }
+
+  /// Bytes of physical memory in use; `nil` without /proc.
+  public static var residentBytes: Int? {
+    guard let text = try? File.read("/proc/self/statm", maxBytes: 256) else { return nil }
+    // proc(5): total, resident, ... in pages.
+    let fields = text.split(separator: UInt8(ascii: " "))
+    guard fields.count >= 2, let pages = Int(String(decoding: fields[1], as: UTF8.self)) else { return nil }
+    return pages * sysconf(Int32(_SC_PAGESIZE))
+  }
+
+  /// Open descriptors of this process; `nil` without /proc.
+  public static var openDescriptors: Int? { File.names(in: "/proc/self/fd").map { $0.count - 1 } }
+
+  /// `Linux 6.1.0 x86_64`.
+  public static var system: String {
+    var name = utsname()
+    guard uname(&name) == 0 else { return "Linux" }
+    return withUnsafeBytes(of: &name) { bytes in
+      let width = bytes.count / 6
+      func field(_ index: Int) -> String {
+        String(decoding: bytes[index * width..<(index + 1) * width].prefix { $0 != 0 }, as: UTF8.self)
+      }
+      return "\(field(0)) \(field(2)) \(field(4))"
+    }
+  }
+
+  /// The machine's own name, without a domain.
+  public static var hostName: String {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
+      guard gethostname(buffer.baseAddress!, 255) == 0 else { return "localhost" }
+      buffer[255] = 0
+      return String(cString: buffer.baseAddress!)
+    }
+  }
+
+  /// `nil` when it is not set.
+  public static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+}
