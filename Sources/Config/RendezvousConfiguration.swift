@@ -1,0 +1,210 @@
+public import EdgeCore
+
+/// `rendezvous.yaml`: the server's domain, where it listens, and where it keeps its data.
+///
+/// Relative file names are relative to the directory of the file.
+public struct RendezvousConfiguration: Hashable, Sendable {
+  public struct Listen: Hashable, Sendable {
+    /// SIP over TLS. `0.0.0.0:5061` unless the `listen` section is there and does without.
+    public var sips: [SocketAddress]
+    public var sipTCP: [SocketAddress]
+    public var sipUDP: [SocketAddress]
+    /// STUN and TURN over UDP and TCP. `0.0.0.0:3478` unless the `listen` section does without.
+    public var stun: [SocketAddress]
+    /// STUN and TURN over TLS.
+    public var stunTLS: [SocketAddress]
+
+    public init(
+      sips: [SocketAddress] = [], sipTCP: [SocketAddress] = [], sipUDP: [SocketAddress] = [],
+      stun: [SocketAddress] = [], stunTLS: [SocketAddress] = []
+    ) {
+      self.sips = sips
+      self.sipTCP = sipTCP
+      self.sipUDP = sipUDP
+      self.stun = stun
+      self.stunTLS = stunTLS
+    }
+  }
+
+  /// Made on first start when absent.
+  public struct TLS: Hashable, Sendable {
+    public var certificate: String
+    public var key: String
+    /// The private authority that signed `certificate`: what nodes are given. `ca.pem` beside the certificate
+    /// unless `ca` says otherwise.
+    public var authority: String
+
+    public init(certificate: String, key: String, authority: String) {
+      self.certificate = certificate
+      self.key = key
+      self.authority = authority
+    }
+  }
+
+  public struct Relay: Hashable, Sendable {
+    /// `nil`: found out by the server (`auto`).
+    public var externalAddress: IPAddress?
+    public var ports: ClosedRange<UInt16>
+    /// Peers with a private address may be relayed to.
+    public var allowsPrivatePeers: Bool
+
+    public init(
+      externalAddress: IPAddress? = nil, ports: ClosedRange<UInt16> = 49_152...65_535, allowsPrivatePeers: Bool = false
+    ) {
+      self.externalAddress = externalAddress
+      self.ports = ports
+      self.allowsPrivatePeers = allowsPrivatePeers
+    }
+  }
+
+  public var domain: String
+  public var listen: Listen
+  public var tls: TLS
+  /// An SQLite file.
+  public var database: String
+  /// `nil`: no relay.
+  public var relay: Relay?
+  /// RFC 5626 §4.4: how often a client sends its keep-alive.
+  public var flowTimer: Duration
+  public var controlSocket: String
+  public var logLevel: LogLevel
+
+  public init(
+    domain: String, listen: Listen, tls: TLS, database: String, relay: Relay? = nil, flowTimer: Duration = .seconds(25),
+    controlSocket: String, logLevel: LogLevel = .info
+  ) {
+    self.domain = domain
+    self.listen = listen
+    self.tls = tls
+    self.database = database
+    self.relay = relay
+    self.flowTimer = flowTimer
+    self.controlSocket = controlSocket
+    self.logLevel = logLevel
+  }
+
+  private static let keys = [
+    "domain", "listen", "tls", "database", "relay", "flow-timer", "control-socket", "log-level",
+  ]
+
+  public init(yaml bytes: [UInt8], file: String) throws(ConfigError) {
+    let root = try YAMLNode(yaml: bytes, file: file)
+    let problems = Problems(file: file)
+    let top = Section(root, path: "", line: 1, keys: Self.keys, problems)
+    _ = top.requiredText("domain", "what follows the @ of every address, usually the server's DNS name")
+    let domain = top.value("domain", "a domain name or address") { AccountConfiguration.domain($0) }
+    listen = Listen(top)
+    database = top.file("database") ?? "/var/lib/edge-rendezvous/rendezvous.sqlite"
+    let directory = Self.directory(of: database)
+    let tls = top.section("tls", keys: ["certificate", "key", "ca"])
+    let certificate = tls.file("certificate") ?? directory + "server.pem"
+    if tls.has("certificate") != tls.has("key") {
+      let missing = tls.has("key") ? "certificate" : "key"
+      tls.report(missing, "is missing: a certificate and its key go together")
+    }
+    self.tls = TLS(
+      certificate: certificate, key: tls.file("key") ?? directory + "server.key",
+      authority: tls.file("ca") ?? Self.directory(of: certificate) + "ca.pem")
+    relay =
+      top.has("relay")
+      ? Relay(top.section("relay", keys: ["external-ip", "ports", "allow-private-peers"])) : nil
+    flowTimer = .seconds(top.integer("flow-timer", 5...600) ?? 25)
+    controlSocket = top.file("control-socket") ?? "/run/edge-rendezvous/control.sock"
+    if controlSocket.utf8.count > 107 { top.report("control-socket", "is longer than 107 bytes") }
+    logLevel = top.word("log-level", kind: "level", LogLevel.words).flatMap { LogLevel(word: $0) } ?? .info
+    self.domain = domain ?? ""
+    try problems.check()
+  }
+
+  private static func directory(of path: String) -> String {
+    let bytes = Array(path.utf8)
+    guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return "" }
+    return String(decoding: bytes[...slash], as: UTF8.self)
+  }
+}
+
+extension RendezvousConfiguration.Listen {
+  fileprivate init(_ top: Section) {
+    let listen = top.section("listen", keys: ["sips", "sip-tcp", "sip-udp", "stun", "stun-tls"])
+    guard top.has("listen") else {
+      sips = [SocketAddress(.anyV4, port: 5061)]
+      sipTCP = []
+      sipUDP = []
+      stun = [SocketAddress(.anyV4, port: 3478)]
+      stunTLS = []
+      return
+    }
+    sips = listen.addresses("sips")
+    sipTCP = listen.addresses("sip-tcp")
+    sipUDP = listen.addresses("sip-udp")
+    stun = listen.addresses("stun")
+    stunTLS = listen.addresses("stun-tls")
+    if !listen.has("sips") && !listen.has("sip-tcp") && !listen.has("sip-udp") {
+      top.report("listen", "has none of sips, sip-tcp and sip-udp: nobody could log in")
+    }
+    // sip-udp takes UDP ports, stun both, the others TCP ports.
+    listen.reportClash("TCP", [("sips", sips), ("sip-tcp", sipTCP), ("stun", stun), ("stun-tls", stunTLS)])
+    listen.reportClash("UDP", [("sip-udp", sipUDP), ("stun", stun)])
+  }
+}
+
+extension Section {
+  /// One `address:port`, or a list of them.
+  fileprivate func addresses(_ key: String) -> [SocketAddress] {
+    guard let node = node(key) else { return [] }
+    let items: [YAMLNode] = if case .sequence(let items) = node.content { items } else { [node] }
+    var found: [SocketAddress] = []
+    guard items.count <= 16 else {
+      report(key, "has more than 16 addresses")
+      return []
+    }
+    for item in items {
+      guard case .scalar(let text, _) = item.content else {
+        problems.add(item.line, child(key), "must be an address and port, or a list of them")
+        continue
+      }
+      if let address = SocketAddress(text), address.port > 0 {
+        found.append(address)
+      } else {
+        problems.add(
+          item.line, child(key), "'\(printable(text))' is not an address and port such as 0.0.0.0:5061 or \"[::]:5061\""
+        )
+      }
+    }
+    return found
+  }
+
+  fileprivate func reportClash(_ transport: String, _ groups: [(key: String, addresses: [SocketAddress])]) {
+    var seen: [(key: String, address: SocketAddress)] = []
+    for group in groups {
+      for address in group.addresses {
+        for earlier in seen where earlier.address == address {
+          report(group.key, "\(transport) \(address) is already used by \(earlier.key)")
+        }
+        seen.append((group.key, address))
+      }
+    }
+  }
+}
+
+extension RendezvousConfiguration.Relay {
+  fileprivate init(_ section: Section) {
+    externalAddress = nil
+    if section.text("external-ip") != "auto" {
+      externalAddress = section.value("external-ip", "'auto' or an IP address") { IPAddress($0) }
+    }
+    ports =
+      section.value("ports", "a range such as 49152-65535, of ports from 1024 up") { Self.range($0) }
+      ?? 49_152...65_535
+    allowsPrivatePeers = section.bool("allow-private-peers") ?? false
+  }
+
+  private static func range(_ text: String) -> ClosedRange<UInt16>? {
+    let bytes = Array(text.utf8)
+    guard let dash = bytes.firstIndex(of: UInt8(ascii: "-")),
+      let low = ASCII.decimal(bytes[..<dash], max: 65_535), let high = ASCII.decimal(bytes[(dash + 1)...], max: 65_535),
+      low >= 1024, low <= high
+    else { return nil }
+    return UInt16(low)...UInt16(high)
+  }
+}
