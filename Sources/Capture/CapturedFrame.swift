@@ -1,0 +1,41 @@
+public import EdgeCore
+public import Picture
+
+/// What is known of a frame beside its bytes.
+public struct FrameInfo: Hashable, Sendable {
+  public var format: PictureFormat
+  /// Counts frames as the source does, gaps included; starts anew whenever the source is opened.
+  public var sequence: UInt32
+  /// Frames the source made and nobody took, since the one before.
+  public var missed: UInt32
+  /// When it was captured, on the clock of ``Reactor/now``.
+  public var captured: Instant
+
+  public init(format: PictureFormat, sequence: UInt32, missed: UInt32, captured: Instant) {
+    self.format = format
+    self.sequence = sequence
+    self.missed = missed
+    self.captured = captured
+  }
+}
+
+/// A frame the source delivered and that must not be used.
+public enum BadFrame: Hashable, Sendable, CustomStringConvertible {
+  /// The driver says that its contents are damaged (V4L2_BUF_FLAG_ERROR).
+  case damaged
+  /// Fewer bytes than the format needs.
+  case short(bytes: Int, expected: Int)
+  /// Compressed, and not what it should be.
+  case notJPEG
+  /// The driver could not deliver it (EIO).
+  case lost
+
+  public var description: String {
+    switch self {
+    case .damaged: "damaged, says the driver"
+    case .short(let bytes, let expected): "\(bytes) bytes instead of \(expected)"
+    case .notJPEG: "not a JPEG picture"
+    case .lost: "lost by the driver"
+    }
+  }
+}
