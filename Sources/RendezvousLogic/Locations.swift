@@ -1,0 +1,52 @@
+import EdgeCore
+
+/// The location service: which contacts each account has now, and over which flow (RFC 3261 §10).
+///
+/// Kept small, for there may be a hundred thousand: a contact is one string, its flow and four numbers.
+struct Locations {
+  struct Binding {
+    /// The Contact URI as the device wrote it.
+    var contact: String
+    /// `+sip.instance`; empty when the device gave none.
+    var instance: String
+    /// RFC 5626 §4.2; 0 for a binding without outbound.
+    var registrationID: UInt32
+    var flow: Flow
+    var expires: Instant
+    var callID: String
+    var sequence: UInt32
+
+    /// Whether the device promised to keep its flow alive, so that silence means it is gone.
+    var isOutbound: Bool { registrationID != 0 }
+  }
+
+  private var byAccount: [String: [Binding]] = [:]
+  private(set) var count = 0
+
+  func bindings(of account: String) -> [Binding] { byAccount[account] ?? [] }
+
+  /// All accounts with a contact, sorted.
+  var accounts: [String] { byAccount.keys.sorted() }
+
+  mutating func set(_ bindings: [Binding], for account: String) {
+    count += bindings.count - (byAccount[account]?.count ?? 0)
+    byAccount[account] = bindings.isEmpty ? nil : bindings
+  }
+
+  func binding(of account: String, on flow: Flow) -> Binding? {
+    byAccount[account]?.first { $0.flow == flow }
+  }
+
+  /// Removes the bindings that `goes` names and returns them.
+  mutating func remove(of account: String, where goes: (Binding) -> Bool) -> [Binding] {
+    let all = bindings(of: account)
+    let gone = all.filter(goes)
+    if !gone.isEmpty { set(all.filter { !goes($0) }, for: account) }
+    return gone
+  }
+
+  /// Accounts that have a binding past its time, sorted.
+  func expired(at now: Instant) -> [String] {
+    byAccount.filter { $0.value.contains { $0.expires <= now } }.map(\.key).sorted()
+  }
+}

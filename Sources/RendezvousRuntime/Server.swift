@@ -1,0 +1,338 @@
+public import Config
+import EdgeCore
+public import LinuxIO
+import PIDF
+public import RendezvousLogic
+import SecureStreams
+import SecureTransport
+public import StatusModel
+import Storage
+import XMLDocument
+
+/// The process around the core: sockets, clock, database, certificate, signals. Decides nothing.
+///
+///     listeners ─▶ StreamConnection / UDPSocket ─▶ Rendezvous ─▶ the same, back
+///     AccountStore ─▶ Directory ──────────────────────▲
+public final class Server {
+  let configuration: RendezvousConfiguration
+  let reactor: Reactor
+  let log: Log
+  let store: AccountStore
+  let rendezvous: Rendezvous
+  let startedAt: Instant
+  let startedUnix: Int64
+
+  private var context: TLSContext?
+  private var tcpListeners: [TCPListener] = []
+  private var udpSockets: [UDPSocket] = []
+  private var stunSockets: [UDPSocket] = []
+  private var connections: [Flow: StreamConnection] = [:]
+  /// Accepted, and not yet handed to the core because TLS is still being agreed.
+  private var handshakes: [IPAddress: Int] = [:]
+  private var control: ControlServer?
+  private var timer: (at: Instant, token: Reactor.TimerToken)?
+  private var storeFailure: String?
+
+  /// Where it listens, with the ports the kernel chose.
+  public private(set) var listeners: [RendezvousStatus.Listener] = []
+
+  /// Opens everything; throws with a text for the operator when anything is missing.
+  public init(
+    _ configuration: RendezvousConfiguration, reactor: Reactor, log: Log,
+    limits: (inout RendezvousLogic.Configuration) -> Void = { _ in }
+  ) throws(StartError) {
+    self.configuration = configuration
+    self.reactor = reactor
+    self.log = log
+    startedAt = reactor.now
+    startedUnix = reactor.wallClockSeconds
+    let store = try AccountStore.open(configuration.database)
+    try Realm.settle(store, domain: configuration.domain)
+    self.store = store
+    var core = RendezvousLogic.Configuration(domain: configuration.domain)
+    core.flowTimer = UInt32(clamping: configuration.flowTimer.components.seconds)
+    limits(&core)
+    var random = SystemRandom()
+    do throws(StorageError) {
+      let environment = Environment(
+        hashes: .openSSL, flowKey: try store.flowKey(&random),
+        claim: { serial, account in Self.claim(serial, account, store, log) },
+        parsePresence: { try? Presence(parsing: $0) })
+      rendezvous = Rendezvous(
+        configuration: core, directory: try store.directory(), environment: environment, random: random)
+    } catch {
+      throw StartError("\(error)")
+    }
+    if !configuration.listen.sips.isEmpty { context = try ServerCertificate.context(configuration, log: log) }
+    do throws(StartError) {
+      try openControl()
+      try openListeners()
+    } catch {
+      close()
+      throw error
+    }
+    watchStore()
+  }
+
+  private static func claim(
+    _ serial: String, _ account: String, _ store: AccountStore, _ log: Log
+  ) -> Environment.Claim {
+    do throws(StorageError) {
+      switch try store.claim(serial, for: account, now: MonotonicClock.wallClockSeconds) {
+      case .owned: return .owned
+      case .refused, .nameTaken: return .refused
+      case .missing: return .unavailable
+      }
+    } catch {
+      log.error("database", ("error", "\(error)"))
+      return .unavailable
+    }
+  }
+
+  // MARK: Life
+
+  /// Stops listening, ends every connection in order, and removes the control socket.
+  public func close() {
+    for listener in tcpListeners { listener.close() }
+    for socket in udpSockets + stunSockets { socket.close() }
+    for connection in connections.values { connection.closeAfterSending(within: .seconds(1)) }
+    connections = [:]
+    if let timer { reactor.cancel(timer.token) }
+    timer = nil
+    control?.close()
+    control = nil
+  }
+
+  /// Takes up changed certificate files and a changed database.
+  public func reload() {
+    if let context {
+      do throws(StartError) {
+        try ServerCertificate.reload(context, configuration)
+        log.notice("certificate-reloaded", ("certificate", configuration.tls.certificate))
+      } catch {
+        log.error("certificate-not-reloaded", ("error", "\(error)"))
+      }
+    }
+    reloadDirectory()
+  }
+
+  // MARK: Listening
+
+  private func openListeners() throws(StartError) {
+    for address in configuration.listen.sips { try listen("sips", .tls, address) }
+    for address in configuration.listen.sipTCP { try listen("sip-tcp", .tcp, address) }
+    for address in configuration.listen.sipUDP {
+      let socket = try udpSocket("sip-udp", address)
+      udpSockets.append(socket)
+      socket.onDatagram = { [unowned self] bytes, from, to in
+        carryOut(rendezvous.receive([UInt8](copying: bytes), on: Flow(.udp, local: to, remote: from), at: reactor.now))
+      }
+    }
+    for address in configuration.listen.stun {
+      let socket = try udpSocket("stun", address)
+      stunSockets.append(socket)
+      socket.onDatagram = { [unowned self, unowned socket] bytes, from, to in
+        guard let answer = rendezvous.answerBinding([UInt8](copying: bytes), from: from, at: reactor.now) else {
+          return
+        }
+        socket.send(Datagram(source: to, destination: from, bytes: answer))
+      }
+    }
+  }
+
+  private func udpSocket(_ name: String, _ address: SocketAddress) throws(StartError) -> UDPSocket {
+    do throws(SystemError) {
+      let options = UDPSocket.Options(receiveBufferBytes: 4 << 20, sendBufferBytes: 4 << 20)
+      let socket = try UDPSocket(reactor: reactor, bind: address, options: options)
+      listeners.append(.init(name: name, address: "udp \(socket.localAddress)"))
+      return socket
+    } catch {
+      throw Self.cannotListen(name, "UDP", address, error)
+    }
+  }
+
+  private func listen(_ name: String, _ transport: FlowTransport, _ address: SocketAddress) throws(StartError) {
+    do throws(SystemError) {
+      let listener = try TCPListener(reactor: reactor, bind: address)
+      listener.onAccept = { [unowned self] in accept($0, transport) }
+      tcpListeners.append(listener)
+      listeners.append(.init(name: name, address: "tcp \(listener.localAddress)"))
+    } catch {
+      throw Self.cannotListen(name, "TCP", address, error)
+    }
+  }
+
+  private static func cannotListen(
+    _ name: String, _ transport: String, _ address: SocketAddress, _ error: SystemError
+  ) -> StartError {
+    let what = "cannot listen on \(transport) \(address) (\(name))"
+    // errno(3): EACCES 13, EADDRINUSE 98, EADDRNOTAVAIL 99.
+    switch error.errno {
+    case 98: return StartError("\(what): another program uses it; stop that, or choose another port under 'listen'")
+    case 99: return StartError("\(what): this machine has no such address; correct it under 'listen'")
+    case 13: return StartError("\(what): ports below 1024 need root or CAP_NET_BIND_SERVICE")
+    default: return StartError("\(what): \(error)")
+    }
+  }
+
+  private func accept(_ connection: TCPConnection, _ transport: FlowTransport) {
+    guard let local = connection.localAddress else { return connection.close() }
+    let flow = Flow(transport, local: local, remote: connection.peerAddress)
+    let source = flow.remote.ip.unmapped
+    // Half-open TLS is bounded by itself; what is open, the core bounds.
+    guard handshakes[source, default: 0] < Self.maximumHandshakes else { return connection.close() }
+    let security: StreamConnection.ServerSecurity
+    switch transport {
+    case .tls:
+      guard let context else { return connection.close() }
+      security = .tls(context)
+    case .tcp, .udp: security = .plain
+    }
+    handshakes[source, default: 0] += 1
+    let stream = StreamConnection.accept(connection, reactor: reactor, security: security)
+    stream.maxUnsentBytes = Self.maximumUnsent
+    var isOpen = false
+    // Weak: a connection that is still being agreed outlives a server that was closed.
+    stream.onOpen = { [weak self, unowned stream] in
+      guard let self else { return stream.close() }
+      isOpen = true
+      handshakeDone(source)
+      connections[flow] = stream
+      carryOut(rendezvous.flowOpened(flow, at: reactor.now))
+    }
+    stream.onBytes = { [weak self] bytes in
+      guard let self else { return }
+      carryOut(rendezvous.receive([UInt8](copying: bytes), on: flow, at: reactor.now))
+    }
+    stream.onClosed = { [weak self] reason in
+      guard let self else { return }
+      guard isOpen else {
+        handshakeDone(source)
+        log.debug("handshake-failed", [("remote", "\(flow.remote)"), ("reason", "\(reason)")])
+        return
+      }
+      guard connections.removeValue(forKey: flow) != nil else { return }
+      carryOut(rendezvous.flowClosed(flow, at: reactor.now))
+    }
+  }
+
+  private func handshakeDone(_ source: IPAddress) {
+    let left = handshakes[source, default: 1] - 1
+    handshakes[source] = left > 0 ? left : nil
+  }
+
+  private static let maximumHandshakes = 128
+  /// A peer that does not read what it is sent, so much of it, is gone.
+  private static let maximumUnsent = 512 << 10
+
+  // MARK: Carrying out
+
+  func carryOut(_ outputs: [Output]) {
+    for output in outputs {
+      switch output {
+      case .send(let bytes, let flow): send(bytes, flow)
+      case .close(let flow): connections.removeValue(forKey: flow)?.closeAfterSending(within: .seconds(2))
+      case .log(let entry):
+        let level: Log.Level = entry.level == .debug ? .debug : entry.level == .info ? .info : .warning
+        log.log(level, entry.event, entry.fields.map { ($0.name, $0.value) })
+      }
+    }
+    wake()
+  }
+
+  private func send(_ bytes: [UInt8], _ flow: Flow) {
+    guard flow.transport == .udp else {
+      connections[flow]?.send(bytes)
+      return
+    }
+    let socket = udpSockets.first {
+      $0.localAddress.port == flow.local.port && $0.localAddress.ip.isV4 == flow.local.ip.isV4
+        && ($0.localAddress.ip.isUnspecified || $0.localAddress.ip == flow.local.ip)
+    }
+    socket?.send(Datagram(source: flow.local, destination: flow.remote, bytes: bytes))
+  }
+
+  /// Arranges for the core's next deadline.
+  private func wake() {
+    guard let deadline = rendezvous.nextDeadline else { return }
+    if let timer {
+      guard deadline < timer.at else { return }
+      reactor.cancel(timer.token)
+    }
+    let token = reactor.schedule(at: deadline) { [unowned self] in
+      timer = nil
+      carryOut(rendezvous.tick(at: reactor.now))
+    }
+    timer = (deadline, token)
+  }
+
+  // MARK: The database
+
+  /// How soon a change made by another process is noticed when nobody tells of it.
+  private static let storeInterval: Duration = .seconds(1)
+
+  private func watchStore() {
+    _ = reactor.schedule(after: Self.storeInterval) { [weak self] in
+      guard let self, control != nil else { return }
+      do throws(StorageError) {
+        if try store.changedElsewhere() { reloadDirectory() }
+        storeFailure = nil
+      } catch {
+        storeFailed(error)
+      }
+      watchStore()
+    }
+  }
+
+  func reloadDirectory() {
+    do throws(StorageError) {
+      carryOut(rendezvous.directoryChanged(to: try store.directory(), at: reactor.now))
+    } catch {
+      storeFailed(error)
+    }
+  }
+
+  private func storeFailed(_ error: StorageError) {
+    storeFailure = "\(error)"
+    log.error("database", ("error", "\(error)"))
+  }
+
+  // MARK: Control
+
+  private func openControl() throws(StartError) {
+    let path = configuration.controlSocket
+    do {
+      if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+        try File.makeDirectories(String(path[..<slash]))
+      }
+      control = try ControlServer(reactor: reactor, path: path) { [unowned self] in answer($0) }
+    } catch let error as UnixListener.Failure {
+      if case .inUse = error {
+        throw StartError(
+          "a server runs here already (it answers on \(path)): stop it first, or choose another control-socket")
+      }
+      throw StartError("cannot open the control socket: \(error)")
+    } catch {
+      throw StartError("cannot open the control socket: \(error)")
+    }
+  }
+
+  private func answer(_ request: ControlRequest) -> Reply {
+    switch request {
+    case .status(let json): return status(json: json)
+    case .store(let request):
+      let reply = request.run(on: store, now: reactor.wallClockSeconds)
+      if request.isChange { reloadDirectory() }
+      return reply
+    }
+  }
+
+  private func status(json: Bool) -> Reply {
+    var accounts = 0
+    if let count = try? store.accounts().count { accounts = count }
+    let report = StatusReport(
+      snapshot: rendezvous.snapshot(at: reactor.now), domain: configuration.domain, listeners: listeners,
+      accounts: accounts, uptime: reactor.now - startedAt, now: reactor.wallClockSeconds, storeFailure: storeFailure)
+    return Reply(code: report.status.exitCode, text: json ? report.json : report.text)
+  }
+}

@@ -1,0 +1,6 @@
+import RendezvousRuntime
+
+@main
+struct EdgeRendezvous {
+  static func main() { RendezvousCommandLine.start() }
+}
