@@ -1,0 +1,202 @@
+import Capture
+import Config
+import EdgeCore
+import FrameCodec
+import LinuxIO
+import NodeLogic
+import Picture
+
+/// One published camera: its source, its encoder, and everybody who watches it.
+///
+/// The source runs only while somebody watches.
+final class CameraFeed {
+  let configuration: NodeConfiguration.Camera
+  /// The capture state changed: publish and report it.
+  var onStateChanged: (() -> Void)?
+
+  private let reactor: Reactor
+  private let log: Log
+  private let encoder: CameraEncoder
+  private let source: CaptureSession
+  private let mailbox: Mailbox<EncodedPicture>
+  private let inlet: Inlet
+  private var watchers: [ViewerSession] = []
+  private var limiter = KeyFrameLimiter()
+  private(set) var lastFormat: CaptureFormat?
+  private(set) var problem: CaptureProblem?
+  /// Counted since the start.
+  private(set) var framesEncoded: UInt64 = 0
+  private(set) var lastEncodeTime: Duration?
+  private var rate = RateMeter()
+
+  /// Lets the mailbox's handler be made before the feed it belongs to.
+  private final class Inlet {
+    var receive: ((EncodedPicture) -> Void)?
+  }
+
+  /// Finished frames the reactor has not looked at yet; more are dropped whole.
+  private static let mailboxCapacity = 4
+
+  init(configuration: NodeConfiguration.Camera, reactor: Reactor, log: Log) throws(SystemError) {
+    self.configuration = configuration
+    self.reactor = reactor
+    self.log = log
+    let inlet = Inlet()
+    self.inlet = inlet
+    mailbox = try Mailbox(reactor: reactor, capacity: Self.mailboxCapacity) { inlet.receive?($0) }
+    let quality: FrameQuality =
+      switch configuration.quality {
+      case .lossless: .lossless
+      case .nearLossless: .maximumError(1)
+      }
+    let encoder = CameraEncoder(mailbox: mailbox, configuration: .init(quality: quality))
+    self.encoder = encoder
+    source = try CaptureSession(reactor: reactor, source: Self.source(configuration)) { info, picture in
+      encoder.encode(info, picture)
+    }
+    inlet.receive = { [unowned(unsafe) self] in distribute($0) }
+    source.onEvent = { [unowned(unsafe) self] in receive($0) }
+  }
+
+  deinit { close() }
+
+  func close() {
+    inlet.receive = nil
+    source.onEvent = nil
+    source.close()
+    mailbox.close()
+    onStateChanged = nil
+  }
+
+  var state: CaptureState { source.state }
+  var statistics: CaptureStatistics { source.statistics }
+  var isWatched: Bool { !watchers.isEmpty }
+  /// Frames per second over the last seconds, times 1000; `nil` while nothing runs.
+  var measuredRate: Int64? { isWatched ? rate.thousandths(at: reactor.now) : nil }
+
+  /// A camera nobody watches is not open; that it is not even there can be told all the same.
+  var isAbsent: Bool {
+    switch configuration.source {
+    case .device(let path), .file(let path, _): !File.exists(path)
+    case .testCard: false
+    }
+  }
+
+  /// `v4l2`, `testcard` or `file`.
+  var type: String {
+    switch configuration.source {
+    case .device: "v4l2"
+    case .testCard: "testcard"
+    case .file: "file"
+    }
+  }
+
+  /// What people call the source in a health line.
+  var sourceName: String {
+    switch configuration.source {
+    case .device(let path): path
+    case .testCard: "the test card"
+    case .file(let path, _): path
+    }
+  }
+
+  // MARK: Watching
+
+  func add(_ watcher: ViewerSession) {
+    watchers.append(watcher)
+    if watchers.count == 1 {
+      rate = RateMeter()
+      source.start()
+    }
+    requestKeyFrame()
+  }
+
+  func remove(_ watcher: ViewerSession) {
+    let before = watchers.count
+    watchers.removeAll { $0 === watcher }
+    guard watchers.isEmpty, before > 0 else { return }
+    source.stop()
+    problem = nil
+  }
+
+  /// At most one a second takes effect, whoever asks.
+  func requestKeyFrame() {
+    limiter.request()
+    if limiter.takesEffect(at: reactor.now) { encoder.requestKeyFrame() }
+  }
+
+  private func distribute(_ picture: EncodedPicture) {
+    framesEncoded += 1
+    lastEncodeTime = picture.encodeTime
+    rate.count(at: reactor.now)
+    var wantsKey = false
+    for watcher in watchers {
+      watcher.offer(picture.frame)
+      if watcher.wantsKeyFrame { wantsKey = true }
+    }
+    if wantsKey { limiter.request() }
+    if limiter.takesEffect(at: reactor.now) { encoder.requestKeyFrame() }
+  }
+
+  // MARK: The source
+
+  private func receive(_ event: CaptureEvent) {
+    switch event {
+    case .badFrame(let bad):
+      log.warning("camera.bad-frame", ("serial", configuration.serial), ("what", bad.description))
+      return
+    case .state(let state): noteState(state)
+    }
+    onStateChanged?()
+  }
+
+  private func noteState(_ state: CaptureState) {
+    switch state {
+    case .idle, .opening: break
+    case .streaming(let format):
+      lastFormat = format
+      problem = nil
+      log.info("camera.streaming", ("serial", configuration.serial), ("format", format.description))
+      for watcher in watchers { watcher.tell(.camera(state: "streaming", text: format.description)) }
+    case .failed(let problem, let delay):
+      self.problem = problem
+      let text = problem.text(sourceName)
+      log.warning(
+        "camera.failed", ("serial", configuration.serial), ("problem", text), ("retry_ms", "\(delay.wholeMilliseconds)")
+      )
+      for watcher in watchers { watcher.tell(.camera(state: problem.code, text: text)) }
+    case .ended:
+      for watcher in watchers { watcher.tell(.camera(state: "ended", text: "the file is over")) }
+    }
+  }
+
+  /// For a watcher that comes while the camera gives no pictures.
+  var trouble: ControlMessage? {
+    problem.map { .camera(state: $0.code, text: $0.text(sourceName)) }
+  }
+
+  private static func source(_ camera: NodeConfiguration.Camera) -> CaptureSource {
+    switch camera.source {
+    case .device(let path):
+      return .camera(
+        path: path,
+        CaptureRequest(
+          pixelFormat: camera.format.flatMap { PixelFormat(name: $0) }, width: camera.size?.width,
+          height: camera.size?.height, framesPerSecond: camera.framesPerSecond))
+    case .testCard:
+      let wanted = PictureFormat(
+        width: camera.size?.width ?? 640, height: camera.size?.height ?? 480,
+        pixelFormat: camera.format.flatMap { PixelFormat(name: $0) } ?? .yuyv)
+      return .testCard(wanted ?? Self.standardCard, framesPerSecond: camera.framesPerSecond ?? 25)
+    case .file(let path, let loop):
+      return .file(path: path, loop: loop, framesPerSecond: nil)
+    }
+  }
+
+  private static var standardCard: PictureFormat {
+    guard let format = PictureFormat(width: 640, height: 480, pixelFormat: .yuyv) else {
+      preconditionFailure("640x480 YUYV is a picture format")
+    }
+    return format
+  }
+}

@@ -1,0 +1,283 @@
+import Capture
+public import Config
+import EdgeCore
+import ICE
+public import LinuxIO
+import NodeLogic
+import PIDF
+import PeerSession
+import Picture
+import SDP
+import SIP
+import SecureTransport
+import StatusModel
+public import Uplink
+import UserAgent
+
+/// A camera box: logged in at its rendezvous server, publishing its resources, and streaming its
+/// cameras to whoever the server lets through and it accepts itself.
+public final class Node {
+  /// Viewers served at once, over all cameras.
+  static let maximumSessions = 64
+
+  let reactor: Reactor
+  let configuration: NodeConfiguration
+  let log: Log
+  let material: AccountMaterial
+  let uplink: Uplink
+  let resolver: NameResolver
+  var feeds: [CameraFeed] = []
+  var sessions: [ViewerSession] = []
+  private var networkWatch: NetworkWatch?
+  private var publishTimer: Reactor.TimerToken?
+  private var isStopping = false
+  private let includesLoopback: Bool
+  private var stunServer: SocketAddress?
+  /// As the STUN server sees us; asked after every log-in.
+  var publicAddress: SocketAddress?
+
+  /// Called with the link's ups and downs, after the node has acted on them.
+  public var onLinkChanged: ((_ isUp: Bool) -> Void)?
+
+  public init(
+    reactor: Reactor, configuration: NodeConfiguration, log: Log, includesLoopback: Bool = false
+  ) throws(SetupProblem) {
+    self.reactor = reactor
+    self.configuration = configuration
+    self.log = log
+    self.includesLoopback = includesLoopback
+    material = try AccountMaterial.load(
+      configuration.rendezvous, stateDirectory: configuration.node.stateDirectory, registers: true)
+    resolver = NameResolver(reactor: reactor)
+    uplink = Uplink(reactor: reactor, resolver: resolver, configuration: material.uplink)
+    do throws(SystemError) {
+      for camera in configuration.cameras {
+        feeds.append(try CameraFeed(configuration: camera, reactor: reactor, log: log))
+      }
+      networkWatch = nil
+    } catch {
+      throw SetupProblem("a camera's thread could not be started: \(error)")
+    }
+    // The node lives as long as the program, or is stopped: stop() breaks these cycles.
+    uplink.onEvent = { [unowned(unsafe) self] in receive($0) }
+    for feed in feeds {
+      feed.onStateChanged = { [unowned(unsafe) self] in publishSoon() }
+    }
+  }
+
+  public func start() {
+    networkWatch = try? NetworkWatch(reactor: reactor) { [unowned(unsafe) self] in uplink.networkChanged() }
+    log.notice(
+      "node.start", ("version", Version.current), ("node", configuration.node.name),
+      ("server", configuration.rendezvous.uri.description), ("cameras", "\(feeds.count)"))
+    publish()
+    uplink.start()
+  }
+
+  /// Ends every session, takes leave of the server, and then calls `completion`.
+  public func stop(_ completion: @escaping () -> Void) {
+    guard !isStopping else { return }
+    isStopping = true
+    networkWatch?.close()
+    networkWatch = nil
+    for session in sessions { end(session, hangUp: true, why: "node stopped") }
+    if let publishTimer { reactor.cancel(publishTimer) }
+    uplink.onStopped = { [self] in
+      for feed in feeds { feed.close() }
+      feeds = []
+      completion()
+    }
+    uplink.stop()
+  }
+
+  // MARK: Link events
+
+  private func receive(_ event: UserAgentEvent) {
+    switch event {
+    case .linkUp:
+      log.notice("link.up", ("server", uplink.serverAddress?.description ?? ""))
+      findStunServer()
+      onLinkChanged?(true)
+    case .linkDown(let failure, let retryIn):
+      log.warning("link.down", ("reason", failure.text), ("retry_ms", "\(retryIn.wholeMilliseconds)"))
+      onLinkChanged?(false)
+    case .heartbeat, .published: break
+    case .publishRefused(let status):
+      publishRefusal = status
+      log.error("publish.refused", ("status", "\(status.value)"))
+    case .incomingCall(let handle, let call): receive(handle, call)
+    case .callEnded(let handle, let end):
+      guard let session = session(handle) else { return }
+      self.end(session, hangUp: false, why: "\(end == .remote ? "viewer hung up" : "call failed")")
+    case .info(let handle, let contentType, let body): receiveInfo(handle, contentType, body)
+    case .callReoffered(let handle, _, _):
+      // A new offer means a restart of ICE, which this version's sessions do not need: they are called anew.
+      uplink.perform { $0.refuse(handle, 488, at: $1, into: &$2) }
+    case .callConfirmed, .callProgress, .callAnswered, .notified, .subscriptionEnded: break
+    }
+  }
+
+  /// The last answer to a PUBLISH that was no success.
+  private(set) var publishRefusal: StatusCode?
+
+  private func session(_ handle: CallHandle) -> ViewerSession? { sessions.first { $0.handle == handle } }
+
+  // MARK: Calls
+
+  /// FLOWS of a viewer's request: decide first, gather only when the answer is yes.
+  private func receive(_ handle: CallHandle, _ call: IncomingCall) {
+    guard !isStopping else { return refuse(handle, call, 480, "stopping") }
+    guard let feed = feeds.first(where: { $0.configuration.serial == call.serial }) else {
+      let isKnown = configuration.resources.contains { $0.serial == call.serial }
+      return refuse(handle, call, isKnown ? 488 : 404, isKnown ? "not a camera" : "unknown serial")
+    }
+    guard sessions.count < Self.maximumSessions else {
+      return refuse(handle, call, 486, "too many viewers", retryAfter: 10)
+    }
+    guard call.contentType == "application/sdp" else { return refuse(handle, call, 415, "no session description") }
+    let offer: DataChannelDescription
+    do throws(SDPError) {
+      offer = try DataChannelDescription(parsing: call.body.span.bytes)
+    } catch {
+      return refuse(handle, call, 488, error.description)
+    }
+    let peer = PeerSession(reactor: reactor, identity: material.identity, configuration: peerConfiguration)
+    let session = ViewerSession(
+      handle: handle, viewer: call.caller, feed: feed, peer: peer, since: reactor.wallClockSeconds, log: log)
+    sessions.append(session)
+    connect(session)
+    feed.add(session)
+    peer.answer(offer) { [unowned(unsafe) self] answer in
+      uplink.perform {
+        $0.accept(
+          handle, contentType: "application/sdp", body: Array(answer.serialized.utf8), at: $1, into: &$2)
+      }
+    }
+  }
+
+  private var peerConfiguration: PeerConfiguration {
+    var peer = PeerConfiguration()
+    peer.includesLoopback = includesLoopback
+    if let stunServer { peer.stunServers = [stunServer] }
+    return peer
+  }
+
+  private func connect(_ session: ViewerSession) {
+    let peer = session.peer
+    let handle = session.handle
+    peer.onLocalCandidate = { [unowned(unsafe) self, unowned(unsafe) peer] candidate in
+      trickle(handle, peer, [candidate], isLast: false)
+    }
+    peer.onLocalCandidatesEnded = { [unowned(unsafe) self, unowned(unsafe) peer] in
+      trickle(handle, peer, [], isLast: true)
+    }
+    peer.onOpen = { [unowned(unsafe) self, unowned(unsafe) session] in
+      log.info(
+        "session.open", ("viewer", session.viewer), ("serial", session.feed.configuration.serial),
+        ("path", session.peer.path?.kind.text ?? ""), ("remote", session.peer.path?.remote.description ?? ""))
+    }
+    peer.onClosed = { [unowned(unsafe) self] reason in
+      guard let session = self.session(handle) else { return }
+      end(session, hangUp: true, why: reason.description)
+    }
+  }
+
+  private func refuse(
+    _ handle: CallHandle, _ call: IncomingCall, _ status: StatusCode, _ why: String, retryAfter: UInt32? = nil
+  ) {
+    log.info("call.refused", ("viewer", call.caller), ("serial", call.serial), ("why", why))
+    uplink.perform { $0.refuse(handle, status, retryAfter: retryAfter, at: $1, into: &$2) }
+  }
+
+  private func end(_ session: ViewerSession, hangUp: Bool, why: String) {
+    guard sessions.contains(where: { $0 === session }) else { return }
+    sessions.removeAll { $0 === session }
+    let status = session.status
+    log.info(
+      "session.end", ("viewer", session.viewer), ("serial", session.feed.configuration.serial), ("why", why),
+      ("frames", "\(status.framesSent)"), ("dropped", "\(status.framesDropped)"))
+    session.peer.onClosed = nil
+    session.peer.onOpen = nil
+    session.peer.onLocalCandidate = nil
+    session.peer.onLocalCandidatesEnded = nil
+    session.detach()
+    session.peer.close()
+    if hangUp { uplink.perform { $0.hangUp(session.handle, at: $1, into: &$2) } }
+    // Whoever is calling us may be the session itself: let it return before it goes.
+    reactor.enqueue(.bulk) { _ = session }
+  }
+
+  // MARK: Trickled candidates (RFC 8840)
+
+  private func trickle(_ handle: CallHandle, _ peer: PeerSession, _ candidates: [SDPCandidate], isLast: Bool) {
+    guard let fragment = peer.trickleFragment(candidates, isLast: isLast) else { return }
+    uplink.perform {
+      $0.sendInfo(
+        handle, package: "trickle-ice", contentType: TrickleFragment.contentType,
+        body: Array(fragment.serialized.utf8), at: $1, into: &$2)
+    }
+  }
+
+  private func receiveInfo(_ handle: CallHandle, _ contentType: String, _ body: [UInt8]) {
+    guard contentType == TrickleFragment.contentType, let session = session(handle),
+      let fragment = try? TrickleFragment(parsing: body.span.bytes)
+    else { return }
+    session.peer.receive(fragment)
+  }
+
+  // MARK: Publishing
+
+  private func publishSoon() {
+    guard publishTimer == nil, !isStopping else { return }
+    publishTimer = reactor.schedule(after: .milliseconds(500)) { [unowned(unsafe) self] in
+      publishTimer = nil
+      publish()
+    }
+  }
+
+  private func publish() {
+    let body = Array(presence.serialized.utf8)
+    uplink.perform { $0.publish(body, contentType: Presence.contentType, at: $1, into: &$2) }
+  }
+
+  private var presence: Presence {
+    let domain = configuration.rendezvous.domain
+    var tuples: [Presence.Tuple] = []
+    for feed in feeds {
+      let camera = feed.configuration
+      let format = feed.lastFormat?.picture.pixelFormat.name ?? camera.format
+      tuples.append(
+        Presence.Tuple(
+          serial: camera.serial, type: feed.type, name: camera.name == camera.serial ? "" : camera.name,
+          formats: format.map { [$0] } ?? [], isOpen: feed.problem == nil && !feed.isAbsent,
+          contact: "sip:\(camera.serial)@\(domain)"))
+    }
+    for resource in configuration.resources {
+      tuples.append(
+        Presence.Tuple(
+          serial: resource.serial, type: resource.type, ip: resource.address.ip.description,
+          port: resource.address.port, name: resource.name == resource.serial ? "" : resource.name,
+          contact: "sip:\(resource.serial)@\(domain)"))
+    }
+    return Presence(entity: "sip:\(configuration.rendezvous.account)@\(domain)", tuples: tuples)
+  }
+
+  // MARK: STUN
+
+  /// The server's own STUN service, unless the configuration names another.
+  private func findStunServer() {
+    if let wanted = configuration.rendezvous.stun {
+      if let address = NameResolver.numeric(wanted.host) {
+        stunServer = SocketAddress(address, port: wanted.port)
+      } else {
+        resolver.resolve(wanted.host) { [unowned(unsafe) self] answer in
+          if case .success(let found) = answer, let first = found.first {
+            stunServer = SocketAddress(first, port: wanted.port)
+          }
+        }
+      }
+    } else if let server = uplink.serverAddress {
+      stunServer = SocketAddress(server.ip, port: 3478)
+    }
+  }
+}
