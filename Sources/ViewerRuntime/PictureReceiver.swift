@@ -1,0 +1,62 @@
+import EdgeCore
+import FrameCodec
+import Picture
+
+/// Puts pictures together from parts, verifies them, and counts.
+struct PictureReceiver: ~Copyable {
+  /// What a received part came to.
+  enum Outcome {
+    case incomplete
+    case picture(DecodedFrame)
+    /// The stream cannot be followed without a key frame.
+    case needsKeyFrame
+    /// A sender newer than this program.
+    case tooNew(UInt8)
+  }
+
+  private(set) var frames: Int64 = 0
+  private(set) var lost: Int64 = 0
+  private(set) var checksumErrors: Int64 = 0
+  private(set) var bytes: Int64 = 0
+  private(set) var rawBytes: Int64 = 0
+  /// From capture to decoded, by the two machines' wall clocks.
+  private(set) var lastDelayMicroseconds: Int64 = 0
+  private(set) var lastFormat: PictureFormat?
+  private var decoder = FrameDecoder()
+  private var lastSequence: UInt32?
+
+  /// A new session's stream begins: what was half received is of no use.
+  mutating func restart() {
+    decoder = FrameDecoder()
+    lastSequence = nil
+  }
+
+  mutating func receive(_ part: RawSpan, wallClockMicroseconds: Int64) -> Outcome {
+    bytes += Int64(part.byteCount)
+    do throws(FrameError) {
+      guard let frame = try decoder.receive(part) else { return .incomplete }
+      note(frame, wallClockMicroseconds)
+      return .picture(frame)
+    } catch {
+      switch error {
+      case .unsupportedVersion(let version): return .tooNew(version)
+      case .checksumMismatch: checksumErrors += 1
+      case .truncated, .malformed, .refusedSize, .missingReference, .incomplete, .wrongPictureLength: break
+      }
+      return decoder.needsKeyFrame ? .needsKeyFrame : .incomplete
+    }
+  }
+
+  private mutating func note(_ frame: DecodedFrame, _ wallClockMicroseconds: Int64) {
+    frames += 1
+    rawBytes += Int64(frame.picture.count)
+    lastFormat = frame.header.format
+    lastDelayMicroseconds = wallClockMicroseconds - Int64(clamping: frame.header.captureTimeMicroseconds)
+    // The node numbers every picture it encodes: a gap is what was dropped for us, or lost.
+    if let last = lastSequence {
+      let gap = frame.header.sequence &- last &- 1
+      if gap < 1 << 20 { lost += Int64(gap) }
+    }
+    lastSequence = frame.header.sequence
+  }
+}

@@ -1,0 +1,175 @@
+import Deflate
+import EdgeCore
+import FrameCodec
+import LinuxIO
+import Picture
+
+/// How pictures are written.
+public enum PictureFileFormat: Hashable, Sendable {
+  /// YUV4MPEG2: players and encoders read it.
+  case y4m
+  /// The camera's own bytes, one picture after the other.
+  case raw
+  /// One file a picture.
+  case png
+}
+
+/// Writes pictures to a file or standard output on a thread of its own, so that a slow disk or a
+/// paused player never holds up the connection.
+final class PictureSink {
+  /// A picture could not be written: what to tell, and the end of the work.
+  var onFailure: ((String) -> Void)?
+  /// Everything handed in has been written, after ``finish()``.
+  var onFinished: (() -> Void)?
+
+  private enum Work: Sendable {
+    case picture([UInt8], PictureFormat)
+    case finish
+  }
+
+  private enum Report: Sendable {
+    case failed(String)
+    case finished
+  }
+
+  private let queue: WorkQueue<Work>
+  private let mailbox: Mailbox<Report>
+  private let thread: LinuxIO.Thread
+  private let inlet: Inlet
+
+  private final class Inlet {
+    var receive: ((Report) -> Void)?
+  }
+
+  /// Pictures waiting to be written; more are dropped whole, and counted by the owner.
+  private static let capacity = 8
+
+  init(
+    reactor: Reactor, path: String, format: PictureFileFormat, isSingle: Bool, framesPerSecond: Int
+  ) throws(SystemError) {
+    let queue = WorkQueue<Work>(capacity: Self.capacity)
+    let inlet = Inlet()
+    let mailbox = try Mailbox<Report>(reactor: reactor, capacity: 4) { inlet.receive?($0) }
+    let writer = PictureFileWriter(path: path, format: format, isSingle: isSingle, framesPerSecond: framesPerSecond)
+    self.queue = queue
+    self.inlet = inlet
+    self.mailbox = mailbox
+    thread = try LinuxIO.Thread(name: "output") {
+      while let work = queue.pop() {
+        switch work {
+        case .picture(let bytes, let format):
+          if let failure = writer.write(bytes, format) {
+            mailbox.post(.failed(failure))
+            return
+          }
+        case .finish:
+          mailbox.post(.finished)
+          return
+        }
+      }
+    }
+    inlet.receive = { [unowned(unsafe) self] report in
+      switch report {
+      case .failed(let text): onFailure?(text)
+      case .finished: onFinished?()
+      }
+    }
+  }
+
+  /// `false` when the writer is too far behind and the picture is dropped.
+  func write(_ picture: [UInt8], _ format: PictureFormat) -> Bool { queue.push(.picture(picture, format)) }
+
+  /// Ends after what is queued.
+  func finish() {
+    if !queue.push(.finish) { onFinished?() }
+  }
+
+  func close() {
+    inlet.receive = nil
+    onFailure = nil
+    onFinished = nil
+    queue.close()
+    mailbox.close()
+  }
+}
+
+/// The writing itself: the output thread's alone.
+final class PictureFileWriter: @unchecked Sendable {
+  private let path: String
+  private let format: PictureFileFormat
+  private let isSingle: Bool
+  private let framesPerSecond: Int
+  private var file: OutputFile?
+  private var y4m: Y4MWriter?
+  private var written = 0
+
+  init(path: String, format: PictureFileFormat, isSingle: Bool, framesPerSecond: Int) {
+    self.path = path
+    self.format = format
+    self.isSingle = isSingle
+    self.framesPerSecond = framesPerSecond
+  }
+
+  /// `nil`, or why it could not be done.
+  func write(_ picture: [UInt8], _ pictureFormat: PictureFormat) -> String? {
+    do throws(FileError) {
+      switch format {
+      case .raw: try open().write(picture)
+      case .y4m: return try writeY4M(picture, pictureFormat)
+      case .png: return try writePNG(picture, pictureFormat)
+      }
+      return nil
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  private func open() throws(FileError) -> OutputFile {
+    if let file { return file }
+    let made = try OutputFile(path)
+    file = made
+    return made
+  }
+
+  private func writeY4M(_ picture: [UInt8], _ pictureFormat: PictureFormat) throws(FileError) -> String? {
+    if let y4m, y4m.format != pictureFormat {
+      return "the camera changed to \(pictureFormat), which a y4m stream cannot follow: start again, or use "
+        + "--format raw"
+    }
+    if y4m == nil {
+      guard let writer = Y4MWriter(format: pictureFormat) else {
+        return "the camera sends \(pictureFormat.pixelFormat.name), which y4m cannot hold: use --format raw"
+      }
+      y4m = writer
+      try open().write(writer.header(rateNumerator: framesPerSecond, rateDenominator: 1))
+    }
+    guard let frame = y4m?.frame(picture) else { return "a picture has not the length of its format" }
+    try open().write(frame)
+    return nil
+  }
+
+  private func writePNG(_ picture: [UInt8], _ pictureFormat: PictureFormat) throws(FileError) -> String? {
+    guard let file = PNGWriter(deflate: { Zlib.deflate($0, level: 6) }).file(picture, pictureFormat) else {
+      return "the camera sends \(pictureFormat.pixelFormat.name), which PNG cannot hold: use --format raw"
+    }
+    written += 1
+    if path == "-" {
+      try open().write(file)
+    } else {
+      try File.writeAtomically(file, to: isSingle ? path : numbered(written), mode: 0o644)
+    }
+    return nil
+  }
+
+  /// `gate.png` becomes `gate-000001.png`.
+  private func numbered(_ number: Int) -> String {
+    let digits = String(number)
+    let padded = String(repeating: "0", count: max(0, 6 - digits.utf8.count)) + digits
+    let bytes = Array(path.utf8)
+    guard let dot = bytes.lastIndex(of: UInt8(ascii: ".")), !bytes[dot...].contains(UInt8(ascii: "/")) else {
+      return path + "-" + padded
+    }
+    let (stem, ending) = (bytes[..<dot], bytes[dot...])
+    return String(decoding: stem, as: UTF8.self) + "-" + padded + String(decoding: ending, as: UTF8.self)
+  }
+}

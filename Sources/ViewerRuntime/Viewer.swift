@@ -1,0 +1,453 @@
+public import Config
+import EdgeCore
+import FrameCodec
+import ICE
+public import LinuxIO
+import NodeLogic
+import PeerSession
+public import Picture
+import SCTPTransport
+import SDP
+import SIP
+import SecureTransport
+public import StatusModel
+public import Uplink
+import UserAgent
+
+/// Watches one camera by its serial: log-in, call, peer-to-peer session, pictures; and all of it
+/// again when the path or the node goes away in between.
+///
+///     linking ──link up──▶ calling ──answer──▶ connecting ──open──▶ watching
+///        ▲                    ▲                                        │
+///        └── link lost ───────┴───────── path lost, node gone ◀────────┘
+public final class Viewer {
+  let reactor: Reactor
+  let options: ViewerOptions
+  let progress: Progress
+  let material: AccountMaterial
+  let account: AccountConfiguration
+  let uplink: Uplink
+  let resolver: NameResolver
+  let startedAt: Instant
+  /// Called once, with what the command returns and what is to be said about it.
+  public var onFinished: ((ExitCode, ViewStats) -> Void)?
+  /// Called with every good picture, before it is written.
+  public var onPicture: ((_ picture: [UInt8], _ format: PictureFormat) -> Void)?
+
+  var receiver = PictureReceiver()
+  var sink: PictureSink?
+  var call: CallHandle?
+  var peer: PeerSession?
+  var control: PeerChannel?
+  var isLinkUp = false
+  var offer: DataChannelDescription?
+  var stunServer: SocketAddress?
+  var firstFrameAt: Instant?
+  var lastFrameAt: Instant?
+  var framesAtLastReport: Int64 = 0
+  var bytesAtLastReport: Int64 = 0
+  var unwritten: Int64 = 0
+  var lastPath: PeerPath?
+  var exchanges = 0
+  var hasRelayedAnswer = false
+  /// Why there are no pictures, in the node's words.
+  var cameraTrouble: String?
+  var failures = 0
+  var isFinishing = false
+  private var timers: [Reactor.TimerToken] = []
+  var patienceTimer: Reactor.TimerToken?
+  var retryTimer: Reactor.TimerToken?
+
+  public init(
+    reactor: Reactor, account: AccountConfiguration, stateDirectory: String?, options: ViewerOptions,
+    progress: Progress
+  ) throws(SetupProblem) {
+    self.reactor = reactor
+    self.account = account
+    self.options = options
+    self.progress = progress
+    startedAt = reactor.now
+    material = try AccountMaterial.load(account, stateDirectory: stateDirectory, registers: false)
+    resolver = NameResolver(reactor: reactor)
+    uplink = Uplink(reactor: reactor, resolver: resolver, configuration: material.uplink)
+    if let output = options.output {
+      do throws(SystemError) {
+        sink = try PictureSink(
+          reactor: reactor, path: output, format: options.format, isSingle: options.frames == 1, framesPerSecond: 25)
+      } catch {
+        throw SetupProblem("\(error)", exitCode: .unreachable)
+      }
+    }
+    uplink.onEvent = { [unowned(unsafe) self] in receive($0) }
+    sink?.onFailure = { [unowned(unsafe) self] text in
+      finish(.no, "the pictures cannot be written: \(text)")
+    }
+  }
+
+  public func start() {
+    progress.say("connecting to \(account.uri)")
+    uplink.start()
+    prepareOffer()
+    if let duration = options.duration {
+      timers.append(reactor.schedule(after: duration) { [unowned(unsafe) self] in timeIsUp() })
+    }
+    everySecond()
+  }
+
+  /// Ends in order: BYE, the session, the file.
+  public func stop() { finish(endCode, nil) }
+
+  private func timeIsUp() {
+    guard receiver.frames == 0 else { return finish(endCode, nil) }
+    finish(.no, "\(options.serial): no picture came in time" + (cameraTrouble.map { ": " + $0 } ?? ""))
+  }
+
+  /// An end that was asked for is fine if there was something to see, or no particular amount was asked for.
+  private var endCode: ExitCode {
+    guard let frames = options.frames else { return receiver.frames > 0 || options.duration == nil ? .fine : .no }
+    return receiver.frames >= Int64(frames) ? .fine : .no
+  }
+
+  // MARK: The link
+
+  private func receive(_ event: UserAgentEvent) {
+    switch event {
+    case .linkUp:
+      isLinkUp = true
+      // TCP, and TLS on top of it.
+      if failures == 0 { exchanges += account.uri.transport == .tls ? 2 : 1 }
+      failures = 0
+      placeCall()
+    case .linkDown(let failure, let retryIn):
+      isLinkUp = false
+      linkFailed(failure, retryIn)
+    case .callProgress: break
+    case .callAnswered(let handle, _, let body): answered(handle, body)
+    case .callEnded(let handle, let end): callEnded(handle, end)
+    case .info(let handle, let contentType, let body):
+      guard handle == call, contentType == TrickleFragment.contentType,
+        let fragment = try? TrickleFragment(parsing: body.span.bytes)
+      else { return }
+      peer?.receive(fragment)
+    case .callReoffered(let handle, _, _): uplink.perform { $0.refuse(handle, 488, at: $1, into: &$2) }
+    case .heartbeat, .published, .publishRefused, .incomingCall, .callConfirmed, .notified, .subscriptionEnded: break
+    }
+  }
+
+  private func linkFailed(_ failure: LinkFailure, _ retryIn: Duration) {
+    guard !isFinishing else { return }
+    failures += 1
+    let text: String
+    if let tls = uplink.lastTLSFailure { text = tls.description } else { text = failure.text }
+    if failure.isPermanent { return finish(failure == .badPassword ? .notAllowed : .no, text) }
+    // A server that was never reached is an answer; one that was lost is waited for, as the session needs it not.
+    guard receiver.frames > 0 || failures < 3 else { return finish(.unreachable, text) }
+    progress.say("\(text); trying again in \(retryIn.wholeMilliseconds / 100 * 100) ms")
+  }
+
+  // MARK: The call
+
+  private func placeCall() {
+    guard isLinkUp, call == nil, let offer, peer?.isClosed == false, !isFinishing else { return }
+    let body = Array(offer.serialized.utf8)
+    progress.say("calling \(options.serial)")
+    call = uplink.perform {
+      $0.call(options.serial, contentType: "application/sdp", body: body, at: $1, into: &$2)
+    }
+    // The request, its challenge, and the request with its answer.
+    exchanges += 2
+  }
+
+  private func answered(_ handle: CallHandle, _ body: [UInt8]) {
+    guard handle == call, let peer else { return }
+    do throws(SDPError) {
+      peer.accept(try DataChannelDescription(parsing: body.span.bytes))
+    } catch {
+      uplink.perform { $0.hangUp(handle, at: $1, into: &$2) }
+      finish(.no, "the node's answer makes no sense: \(error)")
+    }
+  }
+
+  private func callEnded(_ handle: CallHandle, _ end: CallEnd) {
+    guard handle == call else { return }
+    call = nil
+    guard !isFinishing else { return }
+    switch end {
+    case .refused(let status, _): refused(status)
+    case .badPassword: finish(.notAllowed, "account '\(account.account)' or its password is refused by \(account.uri)")
+    case .timedOut: again("the node did not answer")
+    case .linkLost: closePeer(); prepareOffer()
+    case .remote: again("the node ended the session")
+    }
+  }
+
+  private func refused(_ status: StatusCode) {
+    let serial = options.serial
+    switch status.value {
+    case 404: finish(.no, "no camera \(serial), or it is not yours to see: edge devices lists those you may")
+    case 480:
+      if receiver.frames > 0 { return again("\(serial) is offline") }
+      finish(.no, "\(serial) is offline: its node is not connected to \(account.domain)")
+    case 486: finish(.no, "\(serial) has too many viewers: try again later")
+    case 488: finish(.no, "\(serial) is not a camera this program can watch")
+    case 603: finish(.no, "\(serial) refused the session")
+    case 403: finish(.notAllowed, "not allowed")
+    default:
+      if receiver.frames > 0 { return again("\(status.value) \(status.reason)") }
+      finish(.no, "\(serial): \(status.value) \(status.reason)")
+    }
+  }
+
+  // MARK: The session
+
+  func prepareOffer() {
+    guard !isFinishing, peer == nil else { return }
+    findStunServer { [unowned(unsafe) self] in makePeer() }
+  }
+
+  private func makePeer() {
+    guard !isFinishing, peer == nil else { return }
+    var configuration = PeerConfiguration()
+    configuration.policy = options.policy
+    configuration.includesLoopback = options.includesLoopback
+    if let stunServer { configuration.stunServers = [stunServer] }
+    let session = PeerSession(reactor: reactor, identity: material.identity, configuration: configuration)
+    peer = session
+    session.onChannel = { [unowned(unsafe) self] channel in receive(channel) }
+    session.onOpen = { [unowned(unsafe) self] in opened() }
+    session.onPathChanged = { [unowned(unsafe) self] path in pathChanged(path) }
+    session.onClosed = { [unowned(unsafe) self] reason in sessionClosed(reason) }
+    session.onLocalCandidate = { [unowned(unsafe) self] candidate in trickle([candidate], isLast: false) }
+    session.onLocalCandidatesEnded = { [unowned(unsafe) self] in trickle([], isLast: true) }
+    session.openChannel(DataChannelOptions(label: "control", priority: .signalling)) { [unowned(unsafe) self] channel in
+      control = channel
+      channel.onMessage = { [unowned(unsafe) self] bytes, _ in receiveControl(bytes) }
+    }
+    session.offer { [unowned(unsafe) self] description in
+      offer = description
+      placeCall()
+    }
+  }
+
+  private func trickle(_ candidates: [SDPCandidate], isLast: Bool) {
+    guard let call, let fragment = peer?.trickleFragment(candidates, isLast: isLast) else { return }
+    uplink.perform {
+      $0.sendInfo(
+        call, package: "trickle-ice", contentType: TrickleFragment.contentType,
+        body: Array(fragment.serialized.utf8), at: $1, into: &$2)
+    }
+  }
+
+  private func opened() {
+    // A check and its answer; two flights of DTLS; two of SCTP.
+    if firstFrameAt == nil { exchanges += 5 }
+    if let path = peer?.path { pathChanged(path) }
+    waitForPicture()
+  }
+
+  private func pathChanged(_ path: PeerPath) {
+    lastPath = path
+    progress.say("path: \(path.kind.text) \(path.remote)")
+  }
+
+  private func receive(_ channel: PeerChannel) {
+    guard channel.label == "video" else { return }
+    receiver.restart()
+    channel.onMessage = { [unowned(unsafe) self] bytes, _ in receivePart(bytes) }
+  }
+
+  private func receivePart(_ bytes: [UInt8]) {
+    guard !isFinishing else { return }
+    switch receiver.receive(bytes.span.bytes, wallClockMicroseconds: MonotonicClock.wallClockMicroseconds) {
+    case .incomplete: break
+    case .needsKeyFrame:
+      control.map { _ = $0.send(text: String(decoding: ControlMessage.keyFrame.bytes, as: UTF8.self)) }
+    case .tooNew(let version):
+      finish(.no, "the node sends pictures of format version \(version): update this program")
+    case .picture(let frame): show(frame)
+    }
+  }
+
+  private func show(_ frame: DecodedFrame) {
+    lastFrameAt = reactor.now
+    cameraTrouble = nil
+    if firstFrameAt == nil {
+      firstFrameAt = reactor.now
+      // The picture's own way here.
+      exchanges += 1
+      let milliseconds = (reactor.now - startedAt).wholeMilliseconds
+      progress.say("first picture after \(milliseconds) ms: \(frame.header.format)")
+    }
+    if let patienceTimer { reactor.cancel(patienceTimer) }
+    patienceTimer = nil
+    onPicture?(frame.picture, frame.header.format)
+    if let sink, !sink.write(frame.picture, frame.header.format) { unwritten += 1 }
+    if let wanted = options.frames, receiver.frames >= Int64(wanted) { finish(.fine, nil) }
+  }
+
+  private func receiveControl(_ bytes: [UInt8]) {
+    guard case .camera(let state, let text)? = ControlMessage(bytes) else { return }
+    if state == "streaming" {
+      return cameraTrouble = nil
+    }
+    if state == "ended" { return finish(endCode, text) }
+    cameraTrouble = text
+    progress.say("camera: \(text)")
+    waitForPicture()
+  }
+
+  /// Says why when no picture comes.
+  private func waitForPicture() {
+    guard patienceTimer == nil else { return }
+    patienceTimer = reactor.schedule(after: options.patience) { [unowned(unsafe) self] in
+      patienceTimer = nil
+      let why = cameraTrouble ?? "the session stands, but no picture comes: see edge status on the node"
+      finish(.no, "\(options.serial): \(why)")
+    }
+  }
+
+  private func sessionClosed(_ reason: PeerCloseReason) {
+    let handle = call
+    call = nil
+    forgetPeer()
+    if let handle { uplink.perform { $0.hangUp(handle, at: $1, into: &$2) } }
+    guard !isFinishing else { return }
+    again(reason.description)
+  }
+
+  /// What was there and went away is called again, a little later each time; what never was is an answer.
+  private func again(_ why: String) {
+    closePeer()
+    failures += 1
+    guard receiver.frames > 0 || failures < 2 else { return finish(.no, why) }
+    guard failures < 30 else { return finish(.unreachable, why) }
+    let delay = Duration.milliseconds(min(10_000, 250 << min(failures - 1, 6)))
+    progress.say("\(why); connecting again")
+    if let retryTimer { reactor.cancel(retryTimer) }
+    retryTimer = reactor.schedule(after: delay) { [unowned(unsafe) self] in
+      retryTimer = nil
+      prepareOffer()
+    }
+  }
+
+  func closePeer() {
+    let session = peer
+    forgetPeer()
+    session?.close()
+  }
+
+  private func forgetPeer() {
+    guard let session = peer else { return }
+    peer = nil
+    control?.onMessage = nil
+    control = nil
+    offer = nil
+    session.onClosed = nil
+    session.onOpen = nil
+    session.onChannel = nil
+    session.onPathChanged = nil
+    session.onLocalCandidate = nil
+    session.onLocalCandidatesEnded = nil
+    // The session may be what is calling us: let it return before it goes.
+    reactor.enqueue(.bulk) { _ = session }
+  }
+
+  // MARK: STUN
+
+  private func findStunServer(_ found: @escaping () -> Void) {
+    let wanted = account.stun ?? HostPort(host: account.uri.server.host, port: 3478)
+    if let address = NameResolver.numeric(wanted.host) {
+      stunServer = SocketAddress(address, port: wanted.port)
+      found()
+      return
+    }
+    resolver.resolve(wanted.host) { [unowned(unsafe) self] answer in
+      if case .success(let addresses) = answer, let first = addresses.first {
+        stunServer = SocketAddress(first, port: wanted.port)
+      }
+      found()
+    }
+  }
+
+  // MARK: Reports and the end
+
+  private func everySecond() {
+    guard !isFinishing else { return }
+    timers.append(
+      reactor.schedule(after: .seconds(1)) { [unowned(unsafe) self] in
+        timers.removeAll(keepingCapacity: true)
+        report()
+        everySecond()
+      })
+  }
+
+  private func report() {
+    guard firstFrameAt != nil else { return }
+    let frames = receiver.frames - framesAtLastReport
+    let bytes = receiver.bytes - bytesAtLastReport
+    framesAtLastReport = receiver.frames
+    bytesAtLastReport = receiver.bytes
+    progress.tick(
+      "\(receiver.frames) pictures, \(frames) fps, \(bytes * 8 / 1_000_000) Mbit/s, \(receiver.lost) lost"
+        + (unwritten > 0 ? ", \(unwritten) not written: the output is too slow" : ""))
+    let message = ControlMessage.report(
+      .init(
+        frames: UInt64(clamping: receiver.frames), lost: UInt64(clamping: receiver.lost),
+        delayMilliseconds: receiver.lastDelayMicroseconds / 1000))
+    _ = control?.send(text: String(decoding: message.bytes, as: UTF8.self))
+  }
+
+  /// - Parameter text: what went wrong; `nil` when nothing did.
+  func finish(_ code: ExitCode, _ text: String?) {
+    guard !isFinishing else { return }
+    let stats = stats
+    isFinishing = true
+    for timer in timers + [patienceTimer, retryTimer].compactMap({ $0 }) { reactor.cancel(timer) }
+    if let text { progress.fail(text) }
+    let handle = call
+    call = nil
+    if let handle { uplink.perform { $0.hangUp(handle, at: $1, into: &$2) } }
+    let session = peer
+    forgetPeer()
+    session?.closeAfterSending(within: .milliseconds(500))
+    let conclude = { [self] in
+      sink?.close()
+      sink = nil
+      uplink.onStopped = { [self] in
+        uplink.onEvent = nil
+        let finished = onFinished
+        onFinished = nil
+        finished?(code, stats)
+      }
+      // Lets the BYE and its answer pass before the flow goes.
+      _ = reactor.schedule(after: .milliseconds(handle == nil ? 0 : 100)) { [self] in uplink.stop() }
+    }
+    guard let sink, text == nil else { return conclude() }
+    sink.onFinished = conclude
+    sink.finish()
+  }
+
+  /// What `--stats` says, as of now.
+  public var stats: ViewStats {
+    var stats = ViewStats(serial: options.serial)
+    let path = peer?.path ?? lastPath
+    stats.path = path.flatMap { NodeStatus.Path(rawValue: $0.kind.text) }
+    stats.remote = path?.remote.description
+    stats.roundTrip = path?.roundTrip
+    stats.firstFrame = firstFrameAt.map { $0 - startedAt }
+    stats.frames = receiver.frames
+    stats.framesLost = receiver.lost
+    stats.checksumErrors = receiver.checksumErrors
+    stats.bytes = receiver.bytes
+    stats.rawBytes = receiver.rawBytes
+    stats.roundTripsToFirstFrame = firstFrameAt == nil ? nil : exchanges
+    stats.format = receiver.lastFormat?.pixelFormat.name
+    stats.size = receiver.lastFormat.map { "\($0.width)x\($0.height)" }
+    if let first = firstFrameAt, let last = lastFrameAt, last > first {
+      stats.duration = last - first
+      stats.framesPerSecondThousandths =
+        (receiver.frames - 1) * 1_000_000_000_000 / (last - first).wholeNanoseconds
+    }
+    return stats
+  }
+}
