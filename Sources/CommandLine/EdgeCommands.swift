@@ -1,0 +1,162 @@
+internal import Config
+internal import EdgeCore
+
+/// `edge run`
+public struct RunOptions: Hashable, Sendable {
+  public var config: String
+}
+
+/// `edge view`
+public struct ViewOptions: Hashable, Sendable {
+  public enum Format: String, Hashable, Sendable { case y4m, raw, png }
+  /// Which candidates may be used.
+  public enum PathChoice: Hashable, Sendable { case any, relayOnly, noRelay }
+
+  public var serial: String
+  public var account: AccountOptions
+  /// A file, or `-` for standard output.
+  public var output: String
+  public var format: Format
+  /// Stop after so many pictures; `nil`: never.
+  public var frames: Int?
+  /// Stop after so long; `nil`: never.
+  public var duration: Duration?
+  public var path: PathChoice
+  public var statsFile: String?
+}
+
+/// `edge devices`
+public struct DevicesOptions: Hashable, Sendable {
+  public var account: AccountOptions
+  public var json: Bool
+}
+
+/// `edge doctor`
+public struct DoctorOptions: Hashable, Sendable {
+  public var config: String
+  public var json: Bool
+}
+
+/// `edge demo`
+public struct DemoOptions: Hashable, Sendable {
+  /// Pictures to receive.
+  public var frames: Int
+  /// Of the test card.
+  public var size: String
+  /// Where the last picture is kept.
+  public var output: String
+}
+
+extension RunOptions {
+  static let syntax = CommandSyntax(
+    "run", summary: "be the node: publish this machine's cameras",
+    discussion: """
+      Runs the daemon in the foreground: logs in at the rendezvous server, publishes the cameras and devices of the \
+      configuration, and serves viewers. Logs to standard error. Ends on SIGTERM or SIGINT.
+      """,
+    options: [.init("--config", "FILE", "the configuration (default: \(AccountOptions.defaultConfig))")])
+
+  init(_ parsed: ParsedArguments) { config = parsed.value("--config") ?? AccountOptions.defaultConfig }
+}
+
+extension ViewOptions {
+  static let syntax = CommandSyntax(
+    "view", summary: "receive a camera's pictures",
+    discussion: """
+      Connects to a camera by its serial number and writes its pictures. Progress goes to standard error. Ends with \
+      Ctrl-C, after --frames or --duration.
+      """,
+    arguments: [.init("SERIAL", "the camera's serial number, as edge devices lists it")],
+    options: AccountOptions.options + [
+      .init("--output", "FILE", "where the pictures go; - is standard output (default: -)"),
+      .init("--format", "FORMAT", "y4m, raw (samples only) or png (default: by FILE's ending, else y4m)"),
+      .init("--frames", "N", "end after N pictures (default: no end)"),
+      .init("--duration", "S", "end after S seconds (default: no end)"),
+      .init("--relay-only", nil, "connect through the relay only (default: the best path)"),
+      .init("--no-relay", nil, "never connect through the relay (default: when nothing else works)"),
+      .init("--stats", "FILE", "write figures as JSON to FILE at the end (default: none)"),
+    ])
+
+  init(_ parsed: ParsedArguments) throws(UsageError) {
+    serial = parsed.arguments[0]
+    guard Names.isValidSerial(serial) else { throw UsageError("'\(serial)' is not a serial number") }
+    account = try AccountOptions(parsed)
+    output = parsed.value("--output") ?? "-"
+    format =
+      try parsed.word("--format", ["y4m", "raw", "png"]).flatMap { Format(rawValue: $0) } ?? Self.format(of: output)
+    frames = try parsed.integer("--frames", 1...1_000_000_000)
+    duration = try parsed.seconds("--duration")
+    statsFile = parsed.value("--stats")
+    switch (parsed.has("--relay-only"), parsed.has("--no-relay")) {
+    case (false, false): path = .any
+    case (true, false): path = .relayOnly
+    case (false, true): path = .noRelay
+    case (true, true): throw UsageError("--relay-only and --no-relay exclude each other")
+    }
+  }
+
+  private static func format(of output: String) -> Format {
+    let name = Array(ASCII.lowercased(output).utf8)
+    if name.suffix(4).elementsEqual(".png".utf8) { return .png }
+    if name.suffix(4).elementsEqual(".raw".utf8) { return .raw }
+    return .y4m
+  }
+}
+
+extension DevicesOptions {
+  static let syntax = CommandSyntax(
+    "devices", summary: "list the cameras this account may see",
+    discussion: "Lists the cameras and devices this account may see, online or not.",
+    options: AccountOptions.options + [.init("--json", nil, "print JSON (default: a table)")])
+
+  init(_ parsed: ParsedArguments) throws(UsageError) {
+    account = try AccountOptions(parsed)
+    json = parsed.has("--json")
+  }
+}
+
+extension DoctorOptions {
+  static let syntax = CommandSyntax(
+    "doctor", summary: "find out why it does not connect",
+    discussion: """
+      Tries what a node and a viewer need, one thing after the other: name resolution, the server's certificate, the \
+      account, the heartbeat, the kind of NAT, the clock, the cameras. Says for each what was found and what to do.
+      """,
+    options: [
+      .init("--config", "FILE", "the configuration (default: \(AccountOptions.defaultConfig))"),
+      .init("--json", nil, "print JSON (default: text)"),
+    ])
+
+  init(_ parsed: ParsedArguments) {
+    config = parsed.value("--config") ?? AccountOptions.defaultConfig
+    json = parsed.has("--json")
+  }
+}
+
+extension DemoOptions {
+  static let syntax = CommandSyntax(
+    "demo", summary: "show all of it on this machine",
+    discussion: """
+      Starts a rendezvous server, a node and a viewer on this machine, connects them, and ends with a picture and a \
+      table of what happened. Uses a real camera if there is one, else the test card.
+      """,
+    options: [
+      .init("--frames", "N", "receive N pictures (default: 50)"),
+      .init("--size", "WxH", "show the test card in this size (default: the camera, or the test card in 640x480)"),
+      .init("--output", "FILE", "keep the last picture in FILE (default: edge-demo.png)"),
+    ])
+
+  init(_ parsed: ParsedArguments) throws(UsageError) {
+    frames = try parsed.integer("--frames", 1...100_000) ?? 50
+    size = parsed.value("--size") ?? ""
+    output = parsed.value("--output") ?? "edge-demo.png"
+    guard size.utf8.isEmpty || NodeConfiguration.Camera.Size(size) != nil else {
+      throw UsageError("--size: '\(size)' is not a size such as 320x240")
+    }
+  }
+}
+
+enum VersionCommand {
+  static let syntax = CommandSyntax(
+    "version", summary: "print the version", discussion: "Prints the version of this program.")
+}

@@ -1,0 +1,91 @@
+internal import Config
+internal import LinuxIO
+internal import NodeRuntime
+internal import StatusModel
+internal import ViewerRuntime
+
+extension EdgeProgram {
+  /// The whole program: reads its command line, does what it says, and ends the process.
+  public static func start() -> Never {
+    Program.exit(EdgeProgram(commands: .live).main(Program.arguments).rawValue)
+  }
+}
+
+extension EdgeProgram.Commands {
+  /// What this build can do: each runtime is hooked in here.
+  static var live: Self {
+    Self(
+      run: runNode, view: view, devices: devices, doctor: { _ in absent("doctor") },
+      demo: { DemoCommand(options: $0, console: .standard).run() })
+  }
+
+  private static func runNode(_ options: RunOptions) -> ExitCode {
+    do throws(CommandFailure) {
+      let configuration = try NodeConfiguration.load(options.config)
+      let log = Log.standardError(minimum: configuration.node.logLevel.logLevel)
+      return NodeProgram.run(configuration, log: log)
+    } catch {
+      return EdgeProgram.report(error)
+    }
+  }
+
+  private static func view(_ options: ViewOptions) -> ExitCode {
+    do throws(CommandFailure) {
+      let account = try options.account.load()
+      let format: PictureFileFormat =
+        switch options.format {
+        case .y4m: .y4m
+        case .raw: .raw
+        case .png: .png
+        }
+      var viewer = ViewerOptions(
+        serial: options.serial, output: options.output, format: format,
+        // A picture is what a .png is for, unless more are asked for.
+        frames: options.frames ?? (format == .png && options.duration == nil ? 1 : nil), duration: options.duration)
+      switch options.path {
+      case .any: viewer.route = .any
+      case .relayOnly: viewer.route = .relayOnly
+      case .noRelay: viewer.route = .noRelay
+      }
+      return ViewerProgram.run(viewer, as: account, statsFile: options.statsFile, progress: progress)
+    } catch {
+      return EdgeProgram.report(error)
+    }
+  }
+
+  private static func devices(_ options: DevicesOptions) -> ExitCode {
+    do throws(CommandFailure) {
+      let account = try options.account.load()
+      switch DevicesProgram.list(as: account) {
+      case .devices(let list):
+        Program.writeOutput(options.json ? JSONWriter.text(list.json) + "\n" : list.text)
+        return .fine
+      case .failed(let text, let code):
+        Program.writeError("edge: \(text)\n")
+        return code
+      }
+    } catch {
+      return EdgeProgram.report(error)
+    }
+  }
+
+  private static var progress: Progress {
+    Progress(isTerminal: Program.errorIsTerminal) { Program.writeError($0) }
+  }
+
+  private static func absent(_ command: String) -> ExitCode {
+    Program.writeError("edge: this build comes without '\(command)'\n")
+    return .unreachable
+  }
+}
+
+extension LogLevel {
+  fileprivate var logLevel: Log.Level {
+    switch self {
+    case .error: .error
+    case .warning: .warning
+    case .info: .info
+    case .debug: .debug
+    }
+  }
+}

@@ -1,0 +1,143 @@
+internal import EdgeCore
+internal import LinuxIO
+public import StatusModel
+
+/// Where text goes; tests put their own in.
+public struct Console {
+  public var output: (String) -> Void
+  public var error: (String) -> Void
+
+  public init(output: @escaping (String) -> Void, error: @escaping (String) -> Void) {
+    self.output = output
+    self.error = error
+  }
+
+  public static var standard: Console {
+    Console(output: { Program.writeOutput($0) }, error: { Program.writeError($0) })
+  }
+}
+
+/// The `edge` program: finds the command, reads its options, and hands over to the runtimes.
+public struct EdgeProgram {
+  /// What the commands do. Each gets checked options and returns the exit code.
+  public struct Commands {
+    public var run: (RunOptions) -> ExitCode
+    public var view: (ViewOptions) -> ExitCode
+    public var devices: (DevicesOptions) -> ExitCode
+    public var doctor: (DoctorOptions) -> ExitCode
+    public var demo: (DemoOptions) -> ExitCode
+
+    public init(
+      run: @escaping (RunOptions) -> ExitCode, view: @escaping (ViewOptions) -> ExitCode,
+      devices: @escaping (DevicesOptions) -> ExitCode, doctor: @escaping (DoctorOptions) -> ExitCode,
+      demo: @escaping (DemoOptions) -> ExitCode
+    ) {
+      self.run = run
+      self.view = view
+      self.devices = devices
+      self.doctor = doctor
+      self.demo = demo
+    }
+  }
+
+  private let commands: Commands
+  private let console: Console
+
+  public init(commands: Commands, console: Console = .standard) {
+    self.commands = commands
+    self.console = console
+  }
+
+  public static let syntaxes: [CommandSyntax] = [
+    RunOptions.syntax, StatusCommand.syntax, ViewOptions.syntax, DevicesOptions.syntax, DoctorOptions.syntax,
+    DemoOptions.syntax, VersionCommand.syntax,
+  ]
+
+  public static var helpText: String {
+    """
+    usage: edge COMMAND [options]
+
+    Cameras reachable by serial number, from anywhere.
+
+    Commands:
+
+    """ + Columns.text(syntaxes.map { ($0.name, $0.summary) })
+      + """
+
+      edge COMMAND --help says what a command takes.
+
+      Exit codes: 0 fine, 1 the answer is no (not registered, no such serial, refused), 2 registered with
+      problems, 64 wrong command line or configuration, 69 daemon or server unreachable, 77 not allowed.
+
+      """
+  }
+
+  /// - Parameter words: the command line without the program's name.
+  public func main(_ words: [String]) -> ExitCode {
+    guard let name = words.first else { return usage(UsageError("no command"), of: nil) }
+    if name == "--help" || name == "-h" || name == "help" {
+      if name == "help", words.count > 1 { return main([words[1], "--help"]) }
+      console.output(Self.helpText)
+      return .fine
+    }
+    if name == "--version" { return main(["version"]) }
+    for syntax in Self.syntaxes where syntax.name == name {
+      return run(syntax, Array(words.dropFirst()))
+    }
+    var message = "unknown command '\(Plain.text(name))'"
+    if let hint = Suggestion.closest(to: name, among: Self.syntaxes.map { $0.name }) {
+      message += "; did you mean \(hint)?"
+    }
+    return usage(UsageError(message), of: nil)
+  }
+
+  private func run(_ syntax: CommandSyntax, _ words: [String]) -> ExitCode {
+    do throws(UsageError) {
+      let parsed = try ParsedArguments(words, syntax: syntax)
+      if parsed.wantsHelp {
+        console.output(syntax.helpText(program: "edge"))
+        return .fine
+      }
+      switch syntax.name {
+      case "run": return commands.run(RunOptions(parsed))
+      case "view": return commands.view(try ViewOptions(parsed))
+      case "devices": return commands.devices(try DevicesOptions(parsed))
+      case "doctor": return commands.doctor(DoctorOptions(parsed))
+      case "demo": return commands.demo(try DemoOptions(parsed))
+      case "status": return status(parsed)
+      case "version":
+        console.output("edge \(Version.current)\n")
+        return .fine
+      default: preconditionFailure("command \(syntax.name) has a syntax and no action")
+      }
+    } catch {
+      return usage(error, of: syntax)
+    }
+  }
+
+  private func status(_ parsed: ParsedArguments) -> ExitCode {
+    do throws(CommandFailure) {
+      let command = try StatusCommand(parsed, console: console)
+      do throws(SystemError) {
+        return try command.run()
+      } catch {
+        console.error("edge: \(error)\n")
+        return .unreachable
+      }
+    } catch {
+      return Self.report(error, to: console)
+    }
+  }
+
+  private func usage(_ error: UsageError, of syntax: CommandSyntax?) -> ExitCode {
+    let command = syntax.map { "edge \($0.name)" } ?? "edge"
+    console.error("edge: \(Plain.text(error.message))\nSee: \(command) --help\n")
+    return .usage
+  }
+
+  /// Prints why a command cannot start, and returns its exit code.
+  public static func report(_ failure: CommandFailure, to console: Console = .standard) -> ExitCode {
+    console.error("edge: \(failure.message)\n")
+    return ExitCode(rawValue: failure.code) ?? .usage
+  }
+}

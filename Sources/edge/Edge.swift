@@ -1,0 +1,6 @@
+import CommandLine
+
+@main
+struct Edge {
+  static func main() { EdgeProgram.start() }
+}
