@@ -1,0 +1,32 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+// A package of its own: what it builds is instrumented, and nothing of the product depends on it.
+// Sources/EdgeCore and its like are links to the targets under test, with the settings of the product.
+let common: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+/// libFuzzer brings the loop; `FuzzDriver` brings a `main` for each of these.
+func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(
+    name: name, dependencies: dependencies + ["FuzzDriver"],
+    swiftSettings: common + [.unsafeFlags(["-parse-as-library"])],
+    linkerSettings: [.unsafeFlags(["-use-ld=lld"])])
+}
+
+let package = Package(
+  name: "fuzz",
+  targets: [
+    .target(name: "EdgeCore", swiftSettings: common),
+    .target(name: "STUN", dependencies: ["EdgeCore"], swiftSettings: common),
+    .target(name: "ICE", dependencies: ["EdgeCore", "STUN"], swiftSettings: common),
+    .target(name: "FuzzDriver"),
+    fuzzer("FuzzSTUN", ["EdgeCore", "STUN"]),
+    fuzzer("FuzzICE", ["EdgeCore", "STUN", "ICE"]),
+  ]
+)

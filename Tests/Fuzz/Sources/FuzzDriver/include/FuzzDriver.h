@@ -1,0 +1,6 @@
+#pragma once
+
+// The build renames each program's entry point to its target's name and `_main`. Swift cannot define a
+// C function that libFuzzer's own `main` would leave room for, so the entry points are here.
+int FuzzSTUN_main(int argc, char **argv);
+int FuzzICE_main(int argc, char **argv);
