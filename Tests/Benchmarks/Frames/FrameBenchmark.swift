@@ -1,0 +1,125 @@
+import Deflate
+import EdgeCore
+import FrameCodec
+import Glibc
+import Picture
+
+/// Times the frame coder on raw footage, one core, CPU time, and prints one JSON object.
+///
+///     frame-benchmark FILE FORMAT WIDTHxHEIGHT FRAMES SIGMA [--static] [--quality lossless|1..4|gate]
+///                     [--zlib] [--write FILE] [--write-parts FILE]
+///
+/// `SIGMA` is the standard deviation of the white Gaussian noise added to luma; chroma gets 0.7 of it.
+/// `--write` keeps the noisy pictures as planar 4:2:2, for other coders to be measured on.
+@main
+enum FrameBenchmark {
+  static func main() throws {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    guard let options = Options(arguments) else {
+      print(
+        """
+        usage: frame-benchmark FILE FORMAT WIDTHxHEIGHT FRAMES SIGMA [--static] [--quality Q] [--zlib]
+                               [--write FILE] [--write-parts FILE]
+        """)
+      exit(64)
+    }
+    let pictures = try Footage.load(options)
+    if let path = options.planarPath { try Footage.writePlanar(pictures, options.format, to: path) }
+
+    var encoder = FrameEncoder(format: options.format, configuration: .init(quality: options.quality))
+    var encodeTimes: [Double] = []
+    var frames: [EncodedFrame] = []
+    for (index, picture) in pictures.enumerated() {
+      let start = cpuMilliseconds()
+      frames.append(
+        try encoder.encode(
+          picture.span.bytes, captureTimeMicroseconds: UInt64(index) * 33_333, sequence: UInt32(index)))
+      encodeTimes.append(cpuMilliseconds() - start)
+    }
+    if let path = options.partsPath { try Footage.writeParts(frames, to: path) }
+
+    var decoder = FrameDecoder()
+    var decodeTimes: [Double] = []
+    var errors = 0.0
+    for (index, frame) in frames.enumerated() {
+      var decoded: DecodedFrame?
+      let start = cpuMilliseconds()
+      for part in frame.parts { decoded = try decoder.receive(part.span.bytes) }
+      decodeTimes.append(cpuMilliseconds() - start)
+      guard let picture = decoded?.picture else { fatalError("frame \(index) did not decode") }
+      if options.quality == .lossless {
+        guard picture == pictures[index] else { fatalError("frame \(index) is not what was encoded") }
+      } else {
+        errors += squaredError(picture, pictures[index])
+      }
+    }
+
+    // The first frame is a key frame and has cold caches: told apart.
+    let rawBytes = options.format.byteCount * (pictures.count - 1)
+    let codedBytes = frames.dropFirst().reduce(0) { $0 + $1.byteCount }
+    let parts = frames.dropFirst().reduce(0) { $0 + $1.parts.count }
+    var fields = [
+      "\"format\": \"\(options.format)\"", "\"sigma\": \(options.sigma)", "\"frames\": \(pictures.count)",
+      "\"ratio\": \(rounded(Double(rawBytes) / Double(codedBytes)))",
+      "\"encode_ms\": \(rounded(median(encodeTimes.dropFirst())))",
+      "\"decode_ms\": \(rounded(median(decodeTimes.dropFirst())))",
+      "\"key_ratio\": \(rounded(Double(options.format.byteCount) / Double(frames[0].byteCount)))",
+      "\"parts_per_frame\": \(rounded(Double(parts) / Double(pictures.count - 1)))",
+    ]
+    if options.quality != .lossless {
+      let mean = errors / Double(pictures.count * options.format.byteCount)
+      fields.append("\"psnr_db\": \(rounded(mean > 0 ? 10 * log10(255 * 255 / mean) : 99))")
+    }
+    if options.timesZlib { fields += zlibFields(pictures) }
+    print("{" + fields.joined(separator: ", ") + "}")
+  }
+
+  private static func zlibFields(_ pictures: [[UInt8]]) -> [String] {
+    var fields: [String] = []
+    // zlib needs tens of milliseconds for a picture: a few are enough.
+    let some = pictures.prefix(8)
+    for level in [1, 6] {
+      var deflateTimes: [Double] = []
+      var inflateTimes: [Double] = []
+      var bytes = 0
+      for picture in some {
+        let start = cpuMilliseconds()
+        let stream = Zlib.deflate(picture, level: level)
+        let middle = cpuMilliseconds()
+        guard (try? Zlib.inflate(stream, limit: picture.count)) == picture else { fatalError("zlib") }
+        deflateTimes.append(middle - start)
+        inflateTimes.append(cpuMilliseconds() - middle)
+        bytes += stream.count
+      }
+      fields += [
+        "\"zlib\(level)_ratio\": \(rounded(Double(some.reduce(0) { $0 + $1.count }) / Double(bytes)))",
+        "\"zlib\(level)_encode_ms\": \(rounded(median(deflateTimes[...])))",
+        "\"zlib\(level)_decode_ms\": \(rounded(median(inflateTimes[...])))",
+      ]
+    }
+    return fields
+  }
+
+  private static func squaredError(_ a: [UInt8], _ b: [UInt8]) -> Double {
+    var sum = 0
+    for index in a.indices {
+      let difference = Int(a[index]) - Int(b[index])
+      sum += difference * difference
+    }
+    return Double(sum)
+  }
+
+  private static func median(_ values: ArraySlice<Double>) -> Double {
+    let sorted = values.sorted()
+    return sorted.isEmpty ? 0 : sorted[sorted.count / 2]
+  }
+
+  private static func rounded(_ value: Double) -> Double { (value * 1000).rounded() / 1000 }
+
+  /// CPU time of this thread.
+  private static func cpuMilliseconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return Double(time.tv_sec) * 1000 + Double(time.tv_nsec) / 1_000_000
+  }
+}

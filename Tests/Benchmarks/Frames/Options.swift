@@ -1,0 +1,51 @@
+import FrameCodec
+import Picture
+
+struct Options {
+  let path: String
+  let format: PictureFormat
+  let frames: Int
+  let sigma: Double
+  var isStatic = false
+  var timesZlib = false
+  var quality = FrameQuality.lossless
+  var planarPath: String?
+  var partsPath: String?
+
+  init?(_ arguments: [String]) {
+    guard arguments.count >= 5, let kind = PixelFormat(name: arguments[1]), let frames = Int(arguments[3]),
+      frames >= 2, let sigma = Double(arguments[4])
+    else { return nil }
+    let sides = arguments[2].split(separator: "x").compactMap { Int($0) }
+    guard sides.count == 2, let format = PictureFormat(width: sides[0], height: sides[1], pixelFormat: kind),
+      !kind.isCompressed
+    else { return nil }
+    path = arguments[0]
+    self.format = format
+    self.frames = frames
+    self.sigma = sigma
+    var rest = arguments.dropFirst(5)
+    while let option = rest.popFirst() {
+      switch option {
+      case "--static": isStatic = true
+      case "--zlib": timesZlib = true
+      case "--write":
+        guard let value = rest.popFirst() else { return nil }
+        planarPath = value
+      case "--write-parts":
+        guard let value = rest.popFirst() else { return nil }
+        partsPath = value
+      case "--quality":
+        switch rest.popFirst() {
+        case "lossless": quality = .lossless
+        case "gate": quality = .gate
+        case .some(let text):
+          guard let error = Int(text), (1...4).contains(error) else { return nil }
+          quality = .maximumError(error)
+        case nil: return nil
+        }
+      default: return nil
+      }
+    }
+  }
+}

@@ -1,0 +1,48 @@
+"""sipp, a SIP tester nobody here wrote, logs in with MD5 and is refused with a wrong password."""
+
+import pathlib
+
+from harness import Case
+from harness.scenes import one_machine
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Sipp(Case):
+    seconds = 90
+
+    def setUp(self):
+        super().setUp()
+        self.machine, self.server, self.node = one_machine(self)
+        self.server.account("old-phone", password="opensesame", md5=True)
+        # The flow identifies itself by its domain, which sipp is given as the service.
+        self.users = self.folder / "users.csv"
+
+    def sipp(self, scenario, user, password, transport="u1", calls=3):
+        self.users.write_text(f"SEQUENTIAL\n{user};[authentication username={user} password={password}];\n")
+        return self.complete([
+            "sipp", "127.0.0.1:5060", "-sf", HERE / scenario, "-inf", self.users, "-s", "rv.example.org", "-t", transport,
+            "-i", "127.0.0.1", "-p", "5090", "-m", str(calls), "-r", "10", "-nostdin", "-timeout", "20",
+            "-timeout_error", "-trace_err", "-error_file", self.folder / "sipp.log"], self.machine, timeout=40,
+            cwd=self.folder)
+
+    def told(self):
+        log = self.folder / "sipp.log"
+        return log.read_text(errors="replace")[-2000:] if log.exists() else ""
+
+    def test_it_registers_with_md5_over_udp_and_tcp(self):
+        # One call over TCP: a connection proves its account once, and the scenario wants to be asked.
+        for transport, calls in (("u1", 3), ("t1", 1)):
+            done = self.sipp("register.xml", "old-phone", "opensesame", transport, calls)
+            self.assertEqual(done.returncode, 0, f"{transport}: {done.stdout[-1500:]}{self.told()}")
+
+    def test_a_wrong_password_is_refused(self):
+        done = self.sipp("refused.xml", "old-phone", "guess", calls=2)
+        self.assertEqual(done.returncode, 0, f"{done.stdout[-1500:]}{self.told()}")
+        # The scenario itself can fail: with the right password there is no second 401.
+        self.assertNotEqual(self.sipp("refused.xml", "old-phone", "opensesame", calls=1).returncode, 0)
+
+    def test_an_account_without_md5_is_not_offered_it(self):
+        self.server.account("new-phone", password="opensesame")
+        self.assertNotEqual(self.sipp("register.xml", "new-phone", "opensesame", calls=1).returncode, 0)
+        self.assertNotRegex(self.told(), r'algorithm="?MD5\b')

@@ -1,0 +1,185 @@
+"""Network namespaces, veth pairs, routers with NAT, and the wire between them.
+
+All names carry the test's process number, and everything is taken down when the test ends, also by
+a failure or SIGTERM. What a killed run left behind is removed by the next one.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+from . import nat
+from .wire import Wire
+
+PREFIX = "edget"
+ETC = pathlib.Path("/etc/netns")
+
+# struct ethtool_value requests: offloads that make a frame on a veth differ from one on a cable.
+SIOCETHTOOL = 0x8946
+OFFLOADS = {"tx-checksum": 0x17, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}
+
+
+def ip(*arguments):
+    done = subprocess.run(["ip", *map(str, arguments)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise AssertionError(f"ip {' '.join(map(str, arguments))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def sweep():
+    """Removes the namespaces of runs that are no more."""
+    for line in ip("netns", "list").splitlines():
+        name = line.split()[0]
+        found = re.fullmatch(PREFIX + r"-(\d+)-.*", name)
+        if found and not os.path.exists(f"/proc/{found[1]}"):
+            remove(name)
+
+
+def remove(name):
+    subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+    shutil.rmtree(ETC / name, ignore_errors=True)
+
+
+class Namespace:
+    """One machine on the simulated net."""
+
+    def __init__(self, label):
+        self.label = label
+        self.name = f"{PREFIX}-{os.getpid()}-{label}"
+        ip("netns", "add", self.name)
+        self.run("ip", "link", "set", "lo", "up")
+
+    def prefix(self):
+        return ["ip", "netns", "exec", self.name]
+
+    def run(self, *command, stdin=None):
+        done = subprocess.run([*self.prefix(), *map(str, command)], capture_output=True, text=True, input=stdin)
+        if done.returncode != 0:
+            raise AssertionError(f"{self.label}: {' '.join(map(str, command))}: {(done.stderr or done.stdout).strip()}")
+        return done.stdout
+
+    def address(self, interface, *addresses):
+        for address in addresses:
+            self.run("ip", "address", "add", address, "dev", interface, *(["nodad"] if ":" in address else []))
+
+    def default_route(self, gateway):
+        self.run("ip", "route", "replace", "default", "via", gateway)
+
+    def link(self, interface, state):
+        """`state` is up or down: a cable pulled and put back."""
+        self.run("ip", "link", "set", interface, state)
+
+    def sysctl(self, **settings):
+        for name, value in settings.items():
+            self.run("sysctl", "-q", "-w", f"{name.replace('__', '.')}={value}")
+
+    def rules(self, text):
+        """Replaces the nftables rules."""
+        self.run("nft", "-f", "-", stdin="flush ruleset\n" + text)
+
+    def flush_connections(self):
+        """The router forgets every mapping, as after a restart."""
+        self.run("conntrack", "-F")
+
+    def hosts(self, entries):
+        """Names this machine resolves."""
+        folder = ETC / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = ["127.0.0.1 localhost", "::1 localhost"] + [f"{address} {name}" for name, address in entries.items()]
+        (folder / "hosts").write_text("\n".join(lines) + "\n")
+        (folder / "resolv.conf").write_text("")
+
+    def counters(self, interface):
+        """Bytes this machine received and sent there."""
+        told = json.loads(self.run("ip", "-json", "-s", "link", "show", interface))[0]["stats64"]
+        return told["rx"]["bytes"], told["tx"]["bytes"]
+
+    def plain_frames(self, interface):
+        """Switches off the offloads, so that every frame is one a cable could carry."""
+        # The ioctl acts in the namespace of the socket, so a socket is made in there.
+        script = ("import fcntl,socket,struct,sys,array\n"
+                  "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
+                  f"for code in {list(OFFLOADS.values())}:\n"
+                  " a=array.array('B',struct.pack('II',code,0)); p,_=a.buffer_info()\n"
+                  f" try: fcntl.ioctl(s,{SIOCETHTOOL},struct.pack('16sP',sys.argv[1].encode(),p).ljust(40,b'\\0'))\n"
+                  " except OSError: pass\n")
+        self.run("python3", "-c", script, interface)
+
+
+class Network:
+    """The namespaces of one test, and the wire (the middle of the net) that joins them."""
+
+    # The documentation block: on-link for all, with no route to anybody's private addresses.
+    WAN = "203.0.113"
+
+    def __init__(self, case):
+        self.case = case
+        self.namespaces = []
+        self.wire = None
+        self._ports = itertools.count()
+        sweep()
+        case.addCleanup(self.remove)
+
+    def remove(self):
+        if self.wire:
+            self.wire.stop()
+        for namespace in self.namespaces:
+            remove(namespace.name)
+        self.namespaces.clear()
+
+    def namespace(self, label):
+        namespace = Namespace(label)
+        self.namespaces.append(namespace)
+        return namespace
+
+    def pair(self, first, first_interface, second, second_interface):
+        """A cable between two machines."""
+        ip("link", "add", first_interface, "netns", first.name, "type", "veth", "peer", "name", second_interface,
+           "netns", second.name)
+        for namespace, interface in ((first, first_interface), (second, second_interface)):
+            namespace.link(interface, "up")
+
+    def core(self):
+        """The namespace the wire runs in, made on first use."""
+        if not self.wire:
+            self.wire = Wire(self.case, self.namespace("core"))
+        return self.wire
+
+    def attach(self, namespace, interface, *addresses):
+        """Plugs a machine into the middle of the net. The port is named after the machine."""
+        wire = self.core()
+        port = f"p{next(self._ports)}"
+        self.pair(namespace, interface, wire.namespace, port)
+        namespace.plain_frames(interface)
+        wire.namespace.plain_frames(port)
+        # The middle of the net has no address and speaks for itself nowhere.
+        wire.namespace.sysctl(**{f"net__ipv6__conf__{port}__disable_ipv6": 1})
+        namespace.address(interface, *addresses)
+        wire.add(namespace.label, port)
+
+    def host(self, label, last, *more):
+        """A machine with a public address."""
+        namespace = self.namespace(label)
+        self.attach(namespace, "wan", f"{self.WAN}.{last}/24", *[f"{self.WAN}.{each}/24" for each in more])
+        return namespace
+
+    def home(self, label, number, last, rules="masq"):
+        """A machine behind a router of its own: 192.168.NUMBER.2, the router at WAN.LAST.
+
+        Returns the machine and its router.
+        """
+        router = self.namespace(f"r{label}")
+        self.attach(router, "wan", f"{self.WAN}.{last}/24")
+        machine = self.namespace(label)
+        self.pair(machine, "eth0", router, "lan")
+        machine.address("eth0", f"192.168.{number}.2/24")
+        router.address("lan", f"192.168.{number}.1/24")
+        machine.default_route(f"192.168.{number}.1")
+        router.sysctl(net__ipv4__ip_forward=1, net__ipv4__conf__all__rp_filter=0, net__ipv4__conf__wan__rp_filter=0,
+                      net__ipv4__conf__all__send_redirects=0, net__ipv4__conf__wan__send_redirects=0)
+        router.rules(nat.rules(rules, f"{self.WAN}.{last}"))
+        return machine, router
