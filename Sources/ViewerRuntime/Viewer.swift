@@ -49,7 +49,6 @@ public final class Viewer {
   var unwritten: Int64 = 0
   var lastPath: PeerPath?
   var exchanges = 0
-  var hasRelayedAnswer = false
   /// Why there are no pictures, in the node's words.
   var cameraTrouble: String?
   var failures = 0
