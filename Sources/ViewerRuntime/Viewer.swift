@@ -102,7 +102,7 @@ public final class Viewer {
   }
 
   /// An end that was asked for is fine if there was something to see, or no particular amount was asked for.
-  private var endCode: ExitCode {
+  var endCode: ExitCode {
     guard let frames = options.frames else { return receiver.frames > 0 || options.duration == nil ? .fine : .no }
     return receiver.frames >= Int64(frames) ? .fine : .no
   }
@@ -146,7 +146,7 @@ public final class Viewer {
 
   // MARK: The call
 
-  private func placeCall() {
+  func placeCall() {
     guard isLinkUp, call == nil, let offer, peer?.isClosed == false, !isFinishing else { return }
     let body = Array(offer.serialized.utf8)
     progress.say("calling \(options.serial)")
@@ -194,177 +194,6 @@ public final class Viewer {
     default:
       if receiver.frames > 0 { return again("\(status.value) \(status.reason)") }
       finish(.no, "\(serial): \(status.value) \(status.reason)")
-    }
-  }
-
-  // MARK: The session
-
-  func prepareOffer() {
-    guard !isFinishing, peer == nil else { return }
-    findStunServer { [unowned(unsafe) self] in makePeer() }
-  }
-
-  private func makePeer() {
-    guard !isFinishing, peer == nil else { return }
-    var configuration = PeerConfiguration()
-    configuration.policy = options.policy
-    configuration.includesLoopback = options.includesLoopback
-    if let stunServer { configuration.stunServers = [stunServer] }
-    let session = PeerSession(reactor: reactor, identity: material.identity, configuration: configuration)
-    peer = session
-    session.onChannel = { [unowned(unsafe) self] channel in receive(channel) }
-    session.onOpen = { [unowned(unsafe) self] in opened() }
-    session.onPathChanged = { [unowned(unsafe) self] path in pathChanged(path) }
-    session.onClosed = { [unowned(unsafe) self] reason in sessionClosed(reason) }
-    session.onLocalCandidate = { [unowned(unsafe) self] candidate in trickle([candidate], isLast: false) }
-    session.onLocalCandidatesEnded = { [unowned(unsafe) self] in trickle([], isLast: true) }
-    session.openChannel(DataChannelOptions(label: "control", priority: .signalling)) { [unowned(unsafe) self] channel in
-      control = channel
-      channel.onMessage = { [unowned(unsafe) self] bytes, _ in receiveControl(bytes) }
-    }
-    session.offer { [unowned(unsafe) self] description in
-      offer = description
-      placeCall()
-    }
-  }
-
-  private func trickle(_ candidates: [SDPCandidate], isLast: Bool) {
-    guard let call, let fragment = peer?.trickleFragment(candidates, isLast: isLast) else { return }
-    uplink.perform {
-      $0.sendInfo(
-        call, package: "trickle-ice", contentType: TrickleFragment.contentType,
-        body: Array(fragment.serialized.utf8), at: $1, into: &$2)
-    }
-  }
-
-  private func opened() {
-    // A check and its answer; two flights of DTLS; two of SCTP.
-    if firstFrameAt == nil { exchanges += 5 }
-    if let path = peer?.path { pathChanged(path) }
-    waitForPicture()
-  }
-
-  private func pathChanged(_ path: PeerPath) {
-    lastPath = path
-    progress.say("path: \(path.kind.text) \(path.remote)")
-  }
-
-  private func receive(_ channel: PeerChannel) {
-    guard channel.label == "video" else { return }
-    receiver.restart()
-    channel.onMessage = { [unowned(unsafe) self] bytes, _ in receivePart(bytes) }
-  }
-
-  private func receivePart(_ bytes: [UInt8]) {
-    guard !isFinishing else { return }
-    switch receiver.receive(bytes.span.bytes, wallClockMicroseconds: MonotonicClock.wallClockMicroseconds) {
-    case .incomplete: break
-    case .needsKeyFrame:
-      control.map { _ = $0.send(text: String(decoding: ControlMessage.keyFrame.bytes, as: UTF8.self)) }
-    case .tooNew(let version):
-      finish(.no, "the node sends pictures of format version \(version): update this program")
-    case .picture(let frame): show(frame)
-    }
-  }
-
-  private func show(_ frame: DecodedFrame) {
-    lastFrameAt = reactor.now
-    cameraTrouble = nil
-    if firstFrameAt == nil {
-      firstFrameAt = reactor.now
-      // The picture's own way here.
-      exchanges += 1
-      let milliseconds = (reactor.now - startedAt).wholeMilliseconds
-      progress.say("first picture after \(milliseconds) ms: \(frame.header.format)")
-    }
-    if let patienceTimer { reactor.cancel(patienceTimer) }
-    patienceTimer = nil
-    onPicture?(frame.picture, frame.header.format)
-    if let sink, !sink.write(frame.picture, frame.header.format) { unwritten += 1 }
-    if let wanted = options.frames, receiver.frames >= Int64(wanted) { finish(.fine, nil) }
-  }
-
-  private func receiveControl(_ bytes: [UInt8]) {
-    guard case .camera(let state, let text)? = ControlMessage(bytes) else { return }
-    if state == "streaming" {
-      return cameraTrouble = nil
-    }
-    if state == "ended" { return finish(endCode, text) }
-    cameraTrouble = text
-    progress.say("camera: \(text)")
-    waitForPicture()
-  }
-
-  /// Says why when no picture comes.
-  private func waitForPicture() {
-    guard patienceTimer == nil else { return }
-    patienceTimer = reactor.schedule(after: options.patience) { [unowned(unsafe) self] in
-      patienceTimer = nil
-      let why = cameraTrouble ?? "the session stands, but no picture comes: see edge status on the node"
-      finish(.no, "\(options.serial): \(why)")
-    }
-  }
-
-  private func sessionClosed(_ reason: PeerCloseReason) {
-    let handle = call
-    call = nil
-    forgetPeer()
-    if let handle { uplink.perform { $0.hangUp(handle, at: $1, into: &$2) } }
-    guard !isFinishing else { return }
-    again(reason.description)
-  }
-
-  /// What was there and went away is called again, a little later each time; what never was is an answer.
-  private func again(_ why: String) {
-    closePeer()
-    failures += 1
-    guard receiver.frames > 0 || failures < 2 else { return finish(.no, why) }
-    guard failures < 30 else { return finish(.unreachable, why) }
-    let delay = Duration.milliseconds(min(10_000, 250 << min(failures - 1, 6)))
-    progress.say("\(why); connecting again")
-    if let retryTimer { reactor.cancel(retryTimer) }
-    retryTimer = reactor.schedule(after: delay) { [unowned(unsafe) self] in
-      retryTimer = nil
-      prepareOffer()
-    }
-  }
-
-  func closePeer() {
-    let session = peer
-    forgetPeer()
-    session?.close()
-  }
-
-  private func forgetPeer() {
-    guard let session = peer else { return }
-    peer = nil
-    control?.onMessage = nil
-    control = nil
-    offer = nil
-    session.onClosed = nil
-    session.onOpen = nil
-    session.onChannel = nil
-    session.onPathChanged = nil
-    session.onLocalCandidate = nil
-    session.onLocalCandidatesEnded = nil
-    // The session may be what is calling us: let it return before it goes.
-    reactor.enqueue(.bulk) { _ = session }
-  }
-
-  // MARK: STUN
-
-  private func findStunServer(_ found: @escaping () -> Void) {
-    let wanted = account.stun ?? HostPort(host: account.uri.server.host, port: 3478)
-    if let address = NameResolver.numeric(wanted.host) {
-      stunServer = SocketAddress(address, port: wanted.port)
-      found()
-      return
-    }
-    resolver.resolve(wanted.host) { [unowned(unsafe) self] answer in
-      if case .success(let addresses) = answer, let first = addresses.first {
-        stunServer = SocketAddress(first, port: wanted.port)
-      }
-      found()
     }
   }
 
