@@ -4,6 +4,7 @@ import FrameCodec
 import LinuxIO
 import NodeLogic
 import PeerSession
+import Picture
 import SCTPTransport
 import SDP
 import StatusModel
