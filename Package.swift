@@ -88,11 +88,15 @@ let edgeGlueTargets: [Target] = [
   impure(
     "Uplink",
     ["EdgeCore", "STUN", "SIP", "UserAgent", "StatusModel", "LinuxIO", "SecureStreams", "SecureTransport", "Config"]),
-  impure("PeerSession", ["EdgeCore", "STUN", "ICE", "SDP", "LinuxIO", "SecureTransport", "SCTPTransport"]),
+  impure(
+    "PeerSession",
+    [
+      "EdgeCore", "STUN", "TURN", "ICE", "SDP", "LinuxIO", "SecureStreams", "SecureTransport", "SCTPTransport",
+    ]),
   impure(
     "NodeRuntime",
     [
-      "EdgeCore", "STUN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel", "UserAgent", "NodeLogic",
+      "EdgeCore", "STUN", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel", "UserAgent", "NodeLogic",
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Config", "PIDF", "XMLDocument",
       "PeerSession",
@@ -100,7 +104,7 @@ let edgeGlueTargets: [Target] = [
   impure(
     "ViewerRuntime",
     [
-      "EdgeCore", "STUN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel", "UserAgent", "NodeLogic",
+      "EdgeCore", "STUN", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel", "UserAgent", "NodeLogic",
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Deflate", "Config", "PIDF", "XMLDocument",
       "PeerSession",
@@ -120,7 +124,8 @@ let serverTargets: [Target] = [
   impure(
     "RendezvousRuntime",
     [
-      "EdgeCore", "STUN", "SIP", "StatusModel", "RendezvousLogic", "LinuxIO", "SecureStreams", "SecureTransport",
+      "EdgeCore", "STUN", "TURN", "SIP", "StatusModel", "RendezvousLogic", "LinuxIO", "SecureStreams",
+      "SecureTransport",
       "Config", "PIDF", "XMLDocument", "Storage",
     ]),
   executable("edge-rendezvous", ["RendezvousRuntime"]),

@@ -47,10 +47,18 @@ public struct RendezvousConfiguration: Hashable, Sendable {
     public var ports: ClosedRange<UInt16>
     /// Peers with a private address may be relayed to.
     public var allowsPrivatePeers: Bool
+    /// What credentials are made with, in a file; `nil`: a secret of the server's own.
+    public var secretFile: String?
+    /// URIs of another TURN server to offer instead of relaying here; it has the same secret.
+    public var servers: [String] = []
+    /// Channel numbers of RFC 5766 are taken too.
+    public var allowsOldChannels = false
 
     public init(
-      externalAddress: IPAddress? = nil, ports: ClosedRange<UInt16> = 49_152...65_535, allowsPrivatePeers: Bool = false
+      externalAddress: IPAddress? = nil, ports: ClosedRange<UInt16> = 49_152...65_535, allowsPrivatePeers: Bool = false,
+      secretFile: String? = nil
     ) {
+      self.secretFile = secretFile
       self.externalAddress = externalAddress
       self.ports = ports
       self.allowsPrivatePeers = allowsPrivatePeers
@@ -107,7 +115,10 @@ public struct RendezvousConfiguration: Hashable, Sendable {
       authority: tls.file("ca") ?? Self.directory(of: certificate) + "ca.pem")
     relay =
       top.has("relay")
-      ? Relay(top.section("relay", keys: ["external-ip", "ports", "allow-private-peers"])) : nil
+      ? Relay(
+        top.section(
+          "relay", keys: ["external-ip", "ports", "allow-private-peers", "secret-file", "old-channels", "servers"]))
+      : nil
     flowTimer = .seconds(top.integer("flow-timer", 5...600) ?? 25)
     controlSocket = top.file("control-socket") ?? "/run/edge-rendezvous/control.sock"
     if controlSocket.utf8.count > 107 { top.report("control-socket", "is longer than 107 bytes") }
@@ -174,6 +185,21 @@ extension Section {
     return found
   }
 
+  /// One text, or a list of up to 8 of them.
+  fileprivate func texts(_ key: String) -> [String] {
+    guard let node = node(key) else { return [] }
+    let items: [YAMLNode] = if case .sequence(let items) = node.content { items } else { [node] }
+    var found: [String] = []
+    for item in items {
+      guard case .scalar(let text, _) = item.content, found.count < 8 else {
+        problems.add(item.line, child(key), "must be a text, or a list of at most 8")
+        return []
+      }
+      found.append(text)
+    }
+    return found
+  }
+
   fileprivate func reportClash(_ transport: String, _ groups: [(key: String, addresses: [SocketAddress])]) {
     var seen: [(key: String, address: SocketAddress)] = []
     for group in groups {
@@ -197,6 +223,12 @@ extension RendezvousConfiguration.Relay {
       section.value("ports", "a range such as 49152-65535, of ports from 1024 up") { Self.range($0) }
       ?? 49_152...65_535
     allowsPrivatePeers = section.bool("allow-private-peers") ?? false
+    secretFile = section.file("secret-file")
+    allowsOldChannels = section.bool("old-channels") ?? false
+    servers = section.texts("servers")
+    if !servers.isEmpty && secretFile == nil {
+      section.report("servers", "needs 'secret-file', the secret that server has too")
+    }
   }
 
   private static func range(_ text: String) -> ClosedRange<UInt16>? {

@@ -113,7 +113,7 @@ public final class Node {
     case .callReoffered(let handle, _, _):
       // A new offer means a restart of ICE, which this version's sessions do not need: they are called anew.
       uplink.perform { $0.refuse(handle, 488, at: $1, into: &$2) }
-    case .callConfirmed, .callProgress, .callAnswered, .notified, .subscriptionEnded: break
+    case .callConfirmed, .callProgress, .callAnswered, .relaysOffered, .notified, .subscriptionEnded: break
     }
   }
 
@@ -147,6 +147,7 @@ public final class Node {
     sessions.append(session)
     connect(session)
     feed.add(session)
+    findRelay(call.relays, for: session)
     peer.answer(offer) { [unowned(unsafe) self] answer in
       uplink.perform {
         $0.accept(
@@ -201,6 +202,7 @@ public final class Node {
     session.peer.onLocalCandidate = nil
     session.peer.onLocalCandidatesEnded = nil
     session.detach()
+    session.relay?.close()
     session.peer.close()
     if hangUp { uplink.perform { $0.hangUp(session.handle, at: $1, into: &$2) } }
     // Whoever is calling us may be the session itself: let it return before it goes.

@@ -14,6 +14,8 @@ final class ViewerSession {
   let viewer: String
   let feed: CameraFeed
   let peer: PeerSession
+  /// Looks for the relayed address, where the server offers one.
+  var relay: RelayFinder?
   /// Unix seconds.
   let since: Int64
   private(set) var report: ControlMessage.Report?

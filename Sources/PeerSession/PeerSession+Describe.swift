@@ -73,6 +73,8 @@ extension PeerSession {
     // RFC 8829 §5.2.1: a positive 63-bit number.
     sessionID = String(random.next() >> 1)
     var ice = configuration.ice
+    // Nothing better will come.
+    if configuration.policy == .relayOnly { ice.relayNominationDelay = .zero }
     ice.allowsLoopback = ice.allowsLoopback || configuration.includesLoopback
     agent = ICEAgent(role: role, configuration: ice, hashes: .openSSL, random: random, now: reactor.now)
   }

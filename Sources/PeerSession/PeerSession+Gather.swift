@@ -38,6 +38,17 @@ extension PeerSession {
     arm()
   }
 
+  /// A relay is being asked: until ``relaySettled()`` candidates are not said to be at their end.
+  public func expectRelay() { expectedRelays += 1 }
+
+  /// It was added, or there is none.
+  public func relaySettled() {
+    expectedRelays = max(0, expectedRelays - 1)
+    guard phase == .gathering || phase == .described else { return }
+    gatherersChanged()
+    arm()
+  }
+
   /// Calls `completion` once: when all servers have answered, or when the time for it is over.
   func gather(_ completion: @escaping () -> Void) {
     handOut = completion
@@ -153,6 +164,8 @@ extension PeerSession {
     guard phase != .closed, !gatherers.contains(where: { !$0.isDone }) else { return }
     gatherers = []
     guard !isGathered else { return }
+    // A relay may still come: the description goes out without it and leaves the end open.
+    guard expectedRelays == 0 else { return handDescriptionOut() }
     isGathered = true
     if let gatherTimer { reactor.cancel(gatherTimer) }
     gatherTimer = nil

@@ -57,6 +57,7 @@ public final class PeerSession {
   var gatherers: [Gatherer] = []
   var handOut: (() -> Void)?
   var isGathered = false
+  var expectedRelays = 0
   var sessionID = ""
   var remote: DataChannelDescription?
   var isOfferer = false

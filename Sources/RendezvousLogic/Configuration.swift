@@ -63,6 +63,8 @@ public struct Environment {
   public var claim: (_ serial: String, _ account: String) -> Claim
   /// Reads a PIDF body (RFC 3863); `nil` when it is none. The parser is C, which has no place here.
   public var parsePresence: (_ body: [UInt8]) -> Presence?
+  /// Relays for the ends of a session, with credentials bound to it: values of ``Rendezvous/relayField``.
+  public var relays: (_ session: String) -> [String] = { _ in [] }
   /// 32 random bytes that outlive a restart, so that flow tokens made before it still fail as 430.
   public var flowKey: [UInt8]
 

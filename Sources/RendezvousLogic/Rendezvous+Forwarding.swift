@@ -43,6 +43,7 @@ extension Rendezvous {
     copy.removeAll(.proxyAuthorization)
     // RFC 3325 §5: only what this server says of an identity reaches a device.
     for name in ["P-Asserted-Identity", "P-Preferred-Identity", "P-Called-Party-ID"] { copy.removeAll(.other(name)) }
+    offerRelays(in: &copy, of: request, on: destination.flow)
     if let account {
       copy.append(.other("P-Asserted-Identity"), "<sip:\(account)@\(configuration.domain)>")
       // RFC 7315 §4.2: which name was called, once the Request-URI is the device's own.
@@ -57,6 +58,19 @@ extension Rendezvous {
       }
     }
     return copy
+  }
+
+  /// The header field that offers a relay to one end of a session: this server's word only.
+  public static let relayField = "X-Edge-Relay"
+
+  /// Gives the end of a new session at `flow` its relays, in the INVITE or in the answer to it. What the other end
+  /// says of relays is taken out. Credentials go over an encrypted hop, or inside this machine.
+  private func offerRelays(in message: inout Message, of request: Message, on flow: Flow) {
+    message.removeAll(.other(Self.relayField))
+    guard request.method == .invite, request.to?.tag == nil, message.status?.isSuccess ?? true,
+      flow.transport == .tls || flow.remote.ip.unmapped.isLoopback, let callID = request.callID
+    else { return }
+    for relay in environment.relays(mark(["relay", callID])) { message.append(.other(Self.relayField), relay) }
   }
 
   /// Puts our Via on a request, sends it, and watches over it.
@@ -123,6 +137,7 @@ extension Rendezvous {
     case .forwarded(let server):
       var back = response
       back.removeFirst(.via)
+      if let asked = proxy.servers[server] { offerRelays(in: &back, of: asked.request, on: asked.replyFlow) }
       finish(key, server, back, status)
     }
   }
@@ -135,6 +150,7 @@ extension Rendezvous {
       else { return }
       var back = response
       back.removeFirst(.via)
+      if let request = proxy.servers[server]?.request { offerRelays(in: &back, of: request, on: reply) }
       send(back.serialized(), on: reply)
     } else if status.isFinal {
       sendAck(exchange.request, response, on: exchange.flow)
@@ -145,6 +161,7 @@ extension Rendezvous {
     guard let exchange = proxy.servers[server], exchange.state == .proceeding else { return }
     var back = response
     back.removeFirst(.via)
+    back.removeAll(.other(Self.relayField))
     let bytes = back.serialized()
     proxy.update(server) { exchange in
       exchange.lastAnswer = bytes

@@ -26,6 +26,7 @@ public final class Server {
   private var tcpListeners: [TCPListener] = []
   private var udpSockets: [UDPSocket] = []
   private var stunSockets: [UDPSocket] = []
+  private(set) var relay: RelayServer?
   private var connections: [Flow: StreamConnection] = [:]
   /// Accepted, and not yet handed to the core because TLS is still being agreed.
   private var handshakes: [IPAddress: Int] = [:]
@@ -53,25 +54,60 @@ public final class Server {
     core.flowTimer = UInt32(clamping: configuration.flowTimer.components.seconds)
     limits(&core)
     var random = SystemRandom()
+    let flowKey: [UInt8]
+    let relays = RelayOffers()
     do throws(StorageError) {
-      let environment = Environment(
-        hashes: .openSSL, flowKey: try store.flowKey(&random),
+      flowKey = try store.flowKey(&random)
+      var environment = Environment(
+        hashes: .openSSL, flowKey: flowKey,
         claim: { serial, account in Self.claim(serial, account, store, log) },
         parsePresence: { try? Presence(parsing: $0) })
+      environment.relays = { relays.offers(for: $0) }
       rendezvous = Rendezvous(
         configuration: core, directory: try store.directory(), environment: environment, random: random)
     } catch {
       throw StartError("\(error)")
     }
-    if !configuration.listen.sips.isEmpty { context = try ServerCertificate.context(configuration, log: log) }
+    let listen = configuration.listen
+    if !listen.sips.isEmpty || !listen.stunTLS.isEmpty {
+      context = try ServerCertificate.context(configuration, log: log)
+    }
+    if let relay = configuration.relay {
+      let secret = try Self.relaySecret(relay, flowKey: flowKey)
+      if !relay.servers.isEmpty {
+        try relays.set(servers: relay.servers, secret: secret)
+      } else if !listen.stun.isEmpty || !listen.stunTLS.isEmpty {
+        let server = RelayServer(
+          relay, listening: listen.stun + listen.stunTLS, secret: secret, reactor: reactor, log: log)
+        self.relay = server
+        relays.set(addresses: server.addresses, listen: listen, secret: secret)
+      }
+    }
     do throws(StartError) {
       try openControl()
       try openListeners()
+      try openRelayTLS()
     } catch {
       close()
       throw error
     }
     watchStore()
+  }
+
+  /// The one of the file, or one that outlives a restart and nobody else has.
+  private static func relaySecret(
+    _ relay: RendezvousConfiguration.Relay, flowKey: [UInt8]
+  ) throws(StartError) -> [UInt8] {
+    guard let file = relay.secretFile else { return Hashes.openSSL.hmacSHA256(flowKey, Array("relay".utf8)) }
+    var bytes: [UInt8]
+    do throws(FileError) {
+      bytes = try File.read(file, maxBytes: 4096)
+    } catch {
+      throw StartError("cannot read the relay's secret: \(error)")
+    }
+    while let last = bytes.last, last <= UInt8(ascii: " ") { bytes.removeLast() }
+    guard bytes.count >= 16 else { throw StartError("the relay's secret in \(file) has fewer than 16 characters") }
+    return bytes
   }
 
   private static func claim(
@@ -97,6 +133,7 @@ public final class Server {
     for socket in udpSockets + stunSockets { socket.close() }
     for connection in connections.values { connection.closeAfterSending(within: .seconds(1)) }
     connections = [:]
+    relay?.close()
     if let timer { reactor.cancel(timer.token) }
     timer = nil
     control?.close()
@@ -131,12 +168,32 @@ public final class Server {
     for address in configuration.listen.stun {
       let socket = try udpSocket("stun", address)
       stunSockets.append(socket)
+      if let relay {
+        relay.serve(socket)
+        relay.serve(try tcpListener("stun", address), context: nil)
+        continue
+      }
       socket.onDatagram = { [unowned self, unowned socket] bytes, from, to in
         guard let answer = rendezvous.answerBinding([UInt8](copying: bytes), from: from, at: reactor.now) else {
           return
         }
         socket.send(Datagram(source: to, destination: from, bytes: answer))
       }
+    }
+  }
+
+  private func openRelayTLS() throws(StartError) {
+    guard let relay, let context else { return }
+    for address in configuration.listen.stunTLS { relay.serve(try tcpListener("stun-tls", address), context: context) }
+  }
+
+  private func tcpListener(_ name: String, _ address: SocketAddress) throws(StartError) -> TCPListener {
+    do throws(SystemError) {
+      let listener = try TCPListener(reactor: reactor, bind: address)
+      listeners.append(.init(name: name, address: "tcp \(listener.localAddress)"))
+      return listener
+    } catch {
+      throw Self.cannotListen(name, "TCP", address, error)
     }
   }
 
@@ -152,14 +209,9 @@ public final class Server {
   }
 
   private func listen(_ name: String, _ transport: FlowTransport, _ address: SocketAddress) throws(StartError) {
-    do throws(SystemError) {
-      let listener = try TCPListener(reactor: reactor, bind: address)
-      listener.onAccept = { [unowned self] in accept($0, transport) }
-      tcpListeners.append(listener)
-      listeners.append(.init(name: name, address: "tcp \(listener.localAddress)"))
-    } catch {
-      throw Self.cannotListen(name, "TCP", address, error)
-    }
+    let listener = try tcpListener(name, address)
+    listener.onAccept = { [unowned self] in accept($0, transport) }
+    tcpListeners.append(listener)
   }
 
   private static func cannotListen(

@@ -5,9 +5,13 @@ public enum ChannelData {
   public static let headerByteCount = 4
   /// RFC 8656 §12: the numbers a channel may have.
   public static let numbers: ClosedRange<UInt16> = 0x4000...0x4FFF
+  /// RFC 5766 §11: what they could be before. RFC 8656 §12 took the rest away for protocols a client may mix in.
+  public static let oldNumbers: ClosedRange<UInt16> = 0x4000...0x7FFF
 
   /// `nil` when it is shorter than it says or its number is none. Bytes behind it are padding.
-  public static func parse(_ bytes: RawSpan) -> (number: UInt16, payload: Range<Int>)? {
+  public static func parse(
+    _ bytes: RawSpan, numbers: ClosedRange<UInt16> = numbers
+  ) -> (number: UInt16, payload: Range<Int>)? {
     var reader = ByteReader(bytes)
     guard let number = try? reader.readUInt16(), let length = try? reader.readUInt16(), numbers.contains(number),
       Int(length) <= reader.remaining

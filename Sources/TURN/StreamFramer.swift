@@ -10,8 +10,11 @@ public struct TURNStreamFramer {
   public struct Broken: Error, Hashable, Sendable {}
 
   private var pending: [UInt8] = []
+  /// The first byte of a frame is at most this.
+  private let lastChannelByte: UInt8
 
-  public init() {}
+  /// `takesOldChannels`: frames of RFC 5766's channel numbers too.
+  public init(takesOldChannels: Bool = false) { lastChannelByte = takesOldChannels ? 127 : 79 }
 
   /// Bytes that wait for the rest of their frame.
   public var pendingByteCount: Int { pending.count }
@@ -19,19 +22,19 @@ public struct TURNStreamFramer {
   /// Hands each frame that is complete to `deliver`, padding included.
   public mutating func receive(_ chunk: RawSpan, deliver: (RawSpan) -> Void) throws(Broken) {
     if pending.isEmpty {
-      let used = try Self.cut(chunk, deliver)
+      let used = try cut(chunk, deliver)
       if used < chunk.byteCount { pending = [UInt8](copying: chunk.extracting(used..<chunk.byteCount)) }
       return
     }
     // Only what the begun frame lacks is copied: the rest of the chunk is cut where it lies.
     var taken = 0
     while taken < chunk.byteCount {
-      let wanted = pending.count < 4 ? 4 : try Self.frameByteCount(pending[0], pending[1], pending[2], pending[3])
+      let wanted = pending.count < 4 ? 4 : try frameByteCount(pending[0], pending[1], pending[2], pending[3])
       let step = min(wanted - pending.count, chunk.byteCount - taken)
       pending += [UInt8](copying: chunk.extracting(taken..<taken + step))
       taken += step
       guard pending.count >= 4 else { return }
-      let whole = try Self.frameByteCount(pending[0], pending[1], pending[2], pending[3])
+      let whole = try frameByteCount(pending[0], pending[1], pending[2], pending[3])
       if pending.count == whole {
         let frame = pending
         pending = []
@@ -44,7 +47,7 @@ public struct TURNStreamFramer {
   }
 
   /// Delivers the whole frames at the start; returns how many bytes they are.
-  private static func cut(_ chunk: RawSpan, _ deliver: (RawSpan) -> Void) throws(Broken) -> Int {
+  private func cut(_ chunk: RawSpan, _ deliver: (RawSpan) -> Void) throws(Broken) -> Int {
     var start = 0
     while chunk.byteCount - start >= 4 {
       let whole = try unsafe frameByteCount(
@@ -60,14 +63,14 @@ public struct TURNStreamFramer {
   }
 
   /// RFC 7983 §7 tells the two apart by the first byte; both have their length at bytes 2 and 3.
-  private static func frameByteCount(_ b0: UInt8, _ b1: UInt8, _ b2: UInt8, _ b3: UInt8) throws(Broken) -> Int {
+  private func frameByteCount(_ b0: UInt8, _ b1: UInt8, _ b2: UInt8, _ b3: UInt8) throws(Broken) -> Int {
     let length = Int(b2) << 8 | Int(b3)
     switch b0 {
     case 0...3:
       guard length % 4 == 0 else { throw Broken() }
       return STUNHeader.byteCount + length
     // RFC 8656 §12.5: padded to a multiple of four on a stream, the length not counting it.
-    case 64...79: return (ChannelData.headerByteCount + length + 3) & ~3
+    case 64...lastChannelByte: return (ChannelData.headerByteCount + length + 3) & ~3
     default: throw Broken()
     }
   }

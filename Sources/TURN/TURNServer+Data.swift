@@ -10,17 +10,7 @@ extension TURNServer {
     _ bytes: RawSpan, on flow: ClientFlow, at now: Instant, header: inout [UInt8], into out: inout [Output]
   ) -> Transmission {
     switch MuxedProtocol(of: bytes) {
-    case .turnChannel:
-      // RFC 8656 §12.6: without an allocation, a channel or the length it claims: silently discarded.
-      guard let (number, payload) = ChannelData.parse(bytes) else {
-        counters.malformed &+= 1
-        return .none
-      }
-      guard let allocation = allocations[flow], let channel = allocation.channel(number, at: now) else {
-        counters.unwanted &+= 1
-        return .none
-      }
-      return forward(allocation, channel.peer, payload, at: now, &header)
+    case .turnChannel: return receiveChannelData(bytes, on: flow, at: now, &header)
     case .stun:
       guard let message = try? STUNHeader(parsing: bytes) else {
         counters.malformed &+= 1
@@ -34,10 +24,26 @@ extension TURNServer {
       case (.indication, _), (.success, _), (.failure, _): break
       }
       return .none
+    case .unknown where configuration.takesOldChannels: return receiveChannelData(bytes, on: flow, at: now, &header)
     case .zrtp, .dtls, .rtp, .unknown:
       counters.malformed &+= 1
       return .none
     }
+  }
+
+  /// RFC 8656 §12.6: without an allocation, a channel or the length it claims: silently discarded.
+  private mutating func receiveChannelData(
+    _ bytes: RawSpan, on flow: ClientFlow, at now: Instant, _ header: inout [UInt8]
+  ) -> Transmission {
+    guard let (number, payload) = ChannelData.parse(bytes, numbers: channelNumbers) else {
+      counters.malformed &+= 1
+      return .none
+    }
+    guard let allocation = allocations[flow], let channel = allocation.channel(number, at: now) else {
+      counters.unwanted &+= 1
+      return .none
+    }
+    return forward(allocation, channel.peer, payload, at: now, &header)
   }
 
   /// A datagram of `byteCount` bytes came to a relayed address.

@@ -253,7 +253,7 @@ extension TURNServer {
     _ request: Request, _ allocation: Allocation, at now: Instant, into out: inout [Output]
   ) {
     guard let number = request.message.uint32(.channelNumber).map({ UInt16($0 >> 16) }),
-      let peer = request.message.xorAddress(.xorPeerAddress), ChannelData.numbers.contains(number)
+      let peer = request.message.xorAddress(.xorPeerAddress), channelNumbers.contains(number)
     else { return refuse(request, .badRequest, into: &out) }
     allocation.sweep(at: now)
     if let bound = allocation.channel(number, at: now), bound.peer != peer {

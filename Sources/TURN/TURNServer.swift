@@ -26,6 +26,8 @@ public struct TURNServer: ~Copyable {
     public var policy: PeerPolicy
     /// Peers are limited to the addresses given with ``TURNServer/setSignalledPeers(_:session:until:)``.
     public var onlySignalledPeers = false
+    /// Channels of RFC 5766's wider range are taken too, for clients from before RFC 8656.
+    public var takesOldChannels = false
     /// RFC 8656 §7.2 RECOMMENDS no more than an hour.
     public var maximumLifetime: Duration = .seconds(3600)
     /// RFC 8656 §5: a nonce expires at least once an hour.
@@ -175,6 +177,10 @@ public struct TURNServer: ~Copyable {
   /// The wall clock was read: credentials expire by it. Call it now and then.
   public mutating func setUnixTime(_ seconds: Int64, at now: Instant) {
     unixOffset = seconds - now.nanoseconds / 1_000_000_000
+  }
+
+  var channelNumbers: ClosedRange<UInt16> {
+    configuration.takesOldChannels ? ChannelData.oldNumbers : ChannelData.numbers
   }
 
   func unixTime(at now: Instant) -> Int64 { unixOffset + now.nanoseconds / 1_000_000_000 }

@@ -163,6 +163,8 @@ extension UserAgent {
       sayGoodbye(handle, at: now, into: &out)
       return
     }
+    let relays = response.values(.other("X-Edge-Relay"))
+    if !relays.isEmpty { out.events.append(.relaysOffered(handle, relays)) }
     out.events.append(.callAnswered(handle, contentType: response.mediaType ?? "", body: response.body))
   }
 

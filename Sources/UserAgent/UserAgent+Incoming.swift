@@ -130,7 +130,8 @@ extension UserAgent {
       .incomingCall(
         handle,
         IncomingCall(
-          caller: caller, serial: serial, contentType: request.mediaType ?? "", body: request.body)))
+          caller: caller, serial: serial, contentType: request.mediaType ?? "", body: request.body,
+          relays: request.values(.other("X-Edge-Relay")))))
   }
 
   private mutating func receiveCancel(

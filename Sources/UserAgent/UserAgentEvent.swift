@@ -20,6 +20,8 @@ public struct IncomingCall: Hashable, Sendable {
   /// The offer and its media type.
   public var contentType: String
   public var body: [UInt8]
+  /// What the server offers for the way to the caller, in its own words: values of X-Edge-Relay.
+  public var relays: [String] = []
 }
 
 /// Why a call is over.
@@ -50,6 +52,8 @@ public enum UserAgentEvent: Hashable, Sendable {
   case incomingCall(CallHandle, IncomingCall)
   /// 180 or 183: the other side is working on it.
   case callProgress(CallHandle, StatusCode)
+  /// What the server offers for the way to the called, just before `callAnswered`: values of X-Edge-Relay.
+  case relaysOffered(CallHandle, [String])
   /// 2xx, with the answer.
   case callAnswered(CallHandle, contentType: String, body: [UInt8])
   /// The ACK to our 2xx came: the caller has our answer.

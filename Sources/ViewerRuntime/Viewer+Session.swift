@@ -28,6 +28,10 @@ extension Viewer {
     if let stunServer { configuration.stunServers = [stunServer] }
     let session = PeerSession(reactor: reactor, identity: material.identity, configuration: configuration)
     peer = session
+    if options.route != .noRelay {
+      isAwaitingRelays = true
+      session.expectRelay()
+    }
     session.onChannel = { [unowned(unsafe) self] channel in receive(channel) }
     session.onOpen = { [unowned(unsafe) self] in opened() }
     session.onPathChanged = { [unowned(unsafe) self] path in pathChanged(path) }
@@ -154,6 +158,7 @@ extension Viewer {
   func forgetPeer() {
     guard let session = peer else { return }
     peer = nil
+    forgetRelay()
     control?.onMessage = nil
     control = nil
     offer = nil

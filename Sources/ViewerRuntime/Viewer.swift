@@ -38,6 +38,9 @@ public final class Viewer {
   var sink: PictureSink?
   var call: CallHandle?
   var peer: PeerSession?
+  var relay: RelayFinder?
+  /// The offer is out, and what the server offers in the answer is not known yet.
+  var isAwaitingRelays = false
   var control: PeerChannel?
   var isLinkUp = false
   var offer: DataChannelDescription?
@@ -121,6 +124,7 @@ public final class Viewer {
       isLinkUp = false
       linkFailed(failure, retryIn)
     case .callProgress: break
+    case .relaysOffered(let handle, let offers): if handle == call { findRelay(offers) }
     case .callAnswered(let handle, _, let body): answered(handle, body)
     case .callEnded(let handle, let end): callEnded(handle, end)
     case .info(let handle, let contentType, let body):
@@ -159,6 +163,7 @@ public final class Viewer {
 
   private func answered(_ handle: CallHandle, _ body: [UInt8]) {
     guard handle == call, let peer else { return }
+    relaysAreKnown()
     do throws(SDPError) {
       peer.accept(try DataChannelDescription(parsing: body.span.bytes))
     } catch {

@@ -41,7 +41,7 @@ ADAPTERS = {
 # May import everything below (pure, adapters) and the glue named.
 GLUE = {
     "SecureStreams": set(),
-    "PeerSession": set(),
+    "PeerSession": {"SecureStreams"},
     "Uplink": {"SecureStreams"},
     "NodeRuntime": {"SecureStreams", "PeerSession", "Uplink"},
     "ViewerRuntime": {"SecureStreams", "PeerSession", "Uplink"},

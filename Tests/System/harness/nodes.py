@@ -28,7 +28,7 @@ def every(value, key):
 class Server:
     """edge-rendezvous on one machine of the net."""
 
-    def __init__(self, case, namespace, address="203.0.113.10", flow_timer=None, name="server"):
+    def __init__(self, case, namespace, address="203.0.113.10", flow_timer=None, name="server", listen=None, relay=None):
         self.case, self.namespace, self.address, self.name = case, namespace, address, name
         self.folder = case.folder / name
         self.folder.mkdir()
@@ -43,6 +43,9 @@ class Server:
             "database": str(self.folder / "rendezvous.sqlite"),
             "control-socket": str(self.control),
         }
+        settings["listen"].update(listen or {})
+        if relay is not None:
+            settings["relay"] = relay
         if flow_timer:
             settings["flow-timer"] = flow_timer
         self.config.write_text(yaml(settings))

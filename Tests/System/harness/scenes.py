@@ -20,7 +20,7 @@ def one_machine(case, **node):
 class TwoHomes:
     """Server on the public net; node `a` and viewer `b`, each behind a router of its own."""
 
-    def __init__(self, case, a="masq", b="masq", flow_timer=None, delay=0.0, **node):
+    def __init__(self, case, a="masq", b="masq", flow_timer=None, delay=0.0, listen=None, relay=None, **node):
         self.network = Network(case)
         self.server_machine = self.network.host("s", 10)
         self.a, self.ra = self.network.home("a", 1, 101, a)
@@ -30,6 +30,7 @@ class TwoHomes:
         if delay:
             for port in ("ra", "rb", "s"):
                 self.network.wire.set(port, delay=delay / 2)
-        self.server = Server(case, self.server_machine, flow_timer=flow_timer).start()
+        self.server = Server(
+            case, self.server_machine, flow_timer=flow_timer, listen=listen, relay=relay).start()
         self.node = Node(case, self.a, self.server, **node)
         self.viewer = Viewer(case, self.b, self.server, serials=[each["serial"] for each in self.node.cameras])
