@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo test unit check firmware system interop bench format clean
+.PHONY: help packages build demo test unit check firmware system interop bench fuzz format clean
 
 # $(call step,what it does,command): says what runs and how long it took.
 define step
@@ -47,8 +47,11 @@ interop: packages ## peers from packages: sipp, aiortc
 bench: packages ## prints the figures and holds them to their budgets
 	@Tests/run bench
 
+fuzz: packages ## every fuzzer for a few seconds, after the inputs kept from earlier runs
+	@Tests/run fuzz
+
 format: ## formats every Swift file
 	@swift format -i -r -p Package.swift Sources Tests Firmware
 
 clean: ## removes everything that was built
-	@rm -rf .build .build-embedded .build-firmware Firmware/out Firmware/sysroot .venv
+	@rm -rf .build Tests/Fuzz/.build .build-embedded .build-firmware Firmware/out Firmware/sysroot .venv

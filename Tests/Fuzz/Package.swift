@@ -22,11 +22,24 @@ func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
   name: "fuzz",
   targets: [
+    .systemLibrary(name: "CExpat"),
+    .systemLibrary(name: "CYaml"),
     .target(name: "EdgeCore", swiftSettings: common),
     .target(name: "STUN", dependencies: ["EdgeCore"], swiftSettings: common),
     .target(name: "ICE", dependencies: ["EdgeCore", "STUN"], swiftSettings: common),
+    .target(name: "SDP", dependencies: ["EdgeCore"], swiftSettings: common),
+    .target(name: "SIP", dependencies: ["EdgeCore"], swiftSettings: common),
+    .target(name: "PIDF", dependencies: ["EdgeCore"], swiftSettings: common),
+    .target(name: "StatusModel", dependencies: ["EdgeCore"], swiftSettings: common),
+    .target(name: "Config", dependencies: ["EdgeCore", "CYaml"], swiftSettings: common),
+    .target(name: "XMLDocument", dependencies: ["EdgeCore", "PIDF", "CExpat"], swiftSettings: common),
     .target(name: "FuzzDriver"),
-    fuzzer("FuzzSTUN", ["EdgeCore", "STUN"]),
     fuzzer("FuzzICE", ["EdgeCore", "STUN", "ICE"]),
+    fuzzer("FuzzJSON", ["StatusModel"]),
+    fuzzer("FuzzSDP", ["SDP"]),
+    fuzzer("FuzzSIP", ["EdgeCore", "SIP"]),
+    fuzzer("FuzzSTUN", ["EdgeCore", "STUN"]),
+    fuzzer("FuzzXML", ["PIDF", "XMLDocument"]),
+    fuzzer("FuzzYAML", ["Config"]),
   ]
 )

@@ -1,15 +1,12 @@
 import EdgeCore
-import Foundation
 import Testing
 
 @Suite("ICE fuzz corpus")
 struct CorpusTests {
   @Test func `every list of operations kept from fuzzing is taken without a trap`() throws {
-    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .appendingPathComponent("../Fuzz/Corpus/ICE").standardized
-    let files = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
-    #expect(files.count >= 3)
-    for file in files { runAgentScript([UInt8](try Data(contentsOf: file))) }
+    let inputs = try keptInputs("ICE")
+    #expect(inputs.count >= 4)
+    for input in inputs { runAgentScript(input) }
   }
 
   @Test func `random operations neither trap nor make the agent send without end`() {

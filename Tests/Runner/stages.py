@@ -142,6 +142,21 @@ def bench(only):
     return outcome
 
 
+def fuzz(only, seconds=5):
+    """Every fuzzer for a few seconds, after its kept inputs. Not part of `make test`: building them instrumented
+    takes minutes. `Tests/Fuzz/run TARGET SECONDS` runs one for longer."""
+    outcome = Outcome()
+    script = ROOT / "Tests" / "Fuzz" / "run"
+    names = subprocess.run([script], check=True, capture_output=True, text=True).stdout.split()
+    for name in names:
+        if only not in name:
+            continue
+        outcome.add(build_step(f"fuzz-{name}", [script, name, str(seconds)], 900))
+        done = re.search(r"Done (\d+) runs in (\d+) second", (LOGS / f"fuzz-{name}.log").read_text(errors="replace"))
+        print(f"   {name}: {done[1]} inputs in {done[2]} s" if done else f"   {name}: did not come to its end", flush=True)
+    return outcome
+
+
 def environment():
     """The pinned PyPI packages, in .venv."""
     wanted = (ROOT / "Tests" / "Interop" / "requirements.txt").read_bytes()
@@ -159,11 +174,13 @@ def environment():
 
 
 def listing(name):
+    if name == "fuzz":
+        return subprocess.run([ROOT / "Tests" / "Fuzz" / "run"], check=True, capture_output=True, text=True).stdout.split()
     folder = {"checks": "Checks", "firmware": "Firmware", "system": "System", "qemu": "Machines",
               "interop": "Interop", "bench": "Benchmarks"}.get(name)
     return [test.name for test in pool.find([ROOT / "Tests" / folder])] if folder else [f"{name}: swift test list"]
 
 
 # Run when named.
-EXTRA = {"bench": bench}
+EXTRA = {"bench": bench, "fuzz": fuzz}
 ALL = {"checks": checks, "unit": unit, "firmware": firmware, "system": system, "qemu": qemu, "interop": interop}

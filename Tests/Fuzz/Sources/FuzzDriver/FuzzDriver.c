@@ -5,5 +5,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerRunDriver(int *argc, char ***argv, int (*one)(const uint8_t *, size_t));
 
-int FuzzSTUN_main(int argc, char **argv) { return LLVMFuzzerRunDriver(&argc, &argv, LLVMFuzzerTestOneInput); }
-int FuzzICE_main(int argc, char **argv) { return LLVMFuzzerRunDriver(&argc, &argv, LLVMFuzzerTestOneInput); }
+#define ENTRY(name) \
+  int name##_main(int argc, char **argv) { return LLVMFuzzerRunDriver(&argc, &argv, LLVMFuzzerTestOneInput); }
+
+ENTRY(FuzzICE)
+ENTRY(FuzzJSON)
+ENTRY(FuzzSDP)
+ENTRY(FuzzSIP)
+ENTRY(FuzzSTUN)
+ENTRY(FuzzXML)
+ENTRY(FuzzYAML)

@@ -1,0 +1,1 @@
+../Fuzz/Sources/FuzzYAML/ConfigurationCheck.swift

@@ -1,0 +1,1 @@
+../Fuzz/Sources/FuzzSDP/DescriptionCheck.swift

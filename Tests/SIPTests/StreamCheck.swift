@@ -1,0 +1,1 @@
+../Fuzz/Sources/FuzzSIP/StreamCheck.swift
