@@ -84,23 +84,6 @@ public struct AccountOptions: Hashable, Sendable {
   }
 }
 
-extension AccountConfiguration {
-  /// Reads the password; the failure names the file.
-  public func readPassword() throws(CommandFailure) -> String {
-    let bytes: [UInt8]
-    do throws(FileError) {
-      bytes = try File.read(passwordFile, maxBytes: PasswordFile.maximumBytes + 2)
-    } catch {
-      throw CommandFailure("\(error)\nIt must hold the password of account \(account)")
-    }
-    do throws(ConfigError) {
-      return try PasswordFile.password(in: bytes, file: passwordFile)
-    } catch {
-      throw CommandFailure(error.description)
-    }
-  }
-}
-
 extension NodeConfiguration {
   /// Reads and checks a node's file.
   public static func load(_ path: String) throws(CommandFailure) -> NodeConfiguration {

@@ -159,27 +159,22 @@ public struct RendezvousCommandLine {
   }
 
   private func readPassword(_ file: String?) -> Result<String, StartError> {
-    var text: String
+    let bytes: [UInt8]
     if let file {
       do throws(FileError) {
-        let bytes = try File.read(file, maxBytes: 4096)
-        guard let read = String(validating: bytes, as: UTF8.self) else {
-          return .failure(StartError("\(file): the password is not UTF-8"))
-        }
-        text = read
+        bytes = try File.read(file, maxBytes: PasswordFile.maximumBytes + 2)
       } catch {
         return .failure(StartError("cannot read the password: \(error)"))
       }
-      while text.last?.isNewline == true { text.removeLast() }
-      if text.contains(where: \.isNewline) {
-        return .failure(StartError("\(file): the password is more than one line"))
-      }
     } else {
       err("reading the password from standard input\n")
-      text = input() ?? ""
+      bytes = Array((input() ?? "").utf8)
     }
-    guard !text.isEmpty else { return .failure(StartError("the password is empty")) }
-    return .success(text)
+    do throws(ConfigError) {
+      return .success(try PasswordFile.password(in: bytes, file: file ?? "standard input"))
+    } catch {
+      return .failure(StartError(error.description))
+    }
   }
 
   /// Through the running server, so that it counts at once; on the database when none runs.

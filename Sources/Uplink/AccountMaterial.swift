@@ -62,21 +62,18 @@ public struct AccountMaterial {
         agent: agent, host: account.uri.server.host, port: account.uri.server.port, trust: trust))
   }
 
-  /// The file's first line, without the line end; spaces are part of a password.
   private static func readPassword(_ path: String) throws(SetupProblem) -> String {
     let bytes: [UInt8]
     do throws(FileError) {
-      bytes = try File.read(path, maxBytes: 4096)
+      bytes = try File.read(path, maxBytes: PasswordFile.maximumBytes + 2)
     } catch {
       throw SetupProblem("\(error); put the account's password into that file (and nothing else)")
     }
-    let line = bytes.prefix { $0 != 0x0A && $0 != 0x0D }
-    guard !line.isEmpty else { throw SetupProblem("\(path) is empty: put the account's password into it") }
-    // What is no text would log in with another password than the one in the file, and nobody would see why.
-    guard let text = String(validating: line, as: UTF8.self), !line.contains(0) else {
-      throw SetupProblem("\(path) holds no text in UTF-8: put the account's password into it (and nothing else)")
+    do throws(ConfigError) {
+      return try PasswordFile.password(in: bytes, file: path)
+    } catch {
+      throw SetupProblem(error.description)
     }
-    return text
   }
 
   /// RFC 5626 §4.1: the instance is the same at every start, so that a new registration replaces the old one.

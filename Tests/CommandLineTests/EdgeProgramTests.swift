@@ -184,22 +184,4 @@ struct AccountOptionsTests {
         "\(wrong?.message ?? "")")
     }
   }
-
-  @Test(arguments: [("secret", "secret"), ("secret\n", "secret"), ("a b\r\n", "a b")])
-  func `a password is the file without its line end`(content: String, password: String) throws {
-    try withFile(content) { path in
-      let account = AccountConfiguration(uri: ServerURI("sips:h")!, account: "a", passwordFile: path)
-      let read = try account.readPassword()
-      #expect(read == password)
-    }
-  }
-
-  @Test(arguments: ["", "\n", "a\nb", "a\u{0}b", String(repeating: "x", count: 1025)])
-  func `a file that is no password is refused without showing it`(content: String) throws {
-    try withFile(content) { path in
-      let account = AccountConfiguration(uri: ServerURI("sips:h")!, account: "a", passwordFile: path)
-      let failure = #expect(throws: CommandFailure.self) { try account.readPassword() }
-      #expect(failure?.message.hasPrefix(path) == true)
-    }
-  }
 }

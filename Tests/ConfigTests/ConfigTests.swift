@@ -358,3 +358,27 @@ struct YAMLTests {
     }
   }
 }
+
+@Suite("Password file")
+struct PasswordFileTests {
+  @Test(arguments: [
+    ("secret", "secret"), ("secret\n", "secret"), ("a b\r\n", "a b"), (" a ", " a "), ("gru\u{DF}", "gru\u{DF}"),
+  ])
+  func `a password is the file without its line end`(content: String, password: String) throws {
+    #expect(try PasswordFile.password(in: Array(content.utf8), file: "f") == password)
+  }
+
+  @Test(arguments: ["", "\n", "a\nb", "\nsecret", "a\u{0}b", String(repeating: "x", count: 1025)])
+  func `a file that is no password is refused without showing it`(content: String) {
+    let error = #expect(throws: ConfigError.self) { try PasswordFile.password(in: Array(content.utf8), file: "f") }
+    #expect(error?.description.hasPrefix("f:") == true)
+    #expect(error?.description.contains("secret") == false)
+  }
+
+  @Test func `what is no text is refused, not mangled`() {
+    let error = #expect(throws: ConfigError.self) {
+      try PasswordFile.password(in: [0x61, 0xFF, 0xFE, 0x0A], file: "f")
+    }
+    #expect(error?.description.contains("UTF-8") == true)
+  }
+}
