@@ -29,6 +29,8 @@ struct ClientExchange {
     /// Forwarded for the exchange with this key.
     case forwarded(AnswerKey)
     case cancel
+    /// A BYE of this server's own.
+    case goodbye
   }
 
   /// What goes on the wire; kept whole for the ACK and CANCEL that are made from it.

@@ -31,6 +31,9 @@ struct ProxyTable {
 
   func serverKeys(on flow: Flow) -> [AnswerKey] { servers.filter { $0.value.flow == flow }.map(\.key) }
 
+  /// INVITEs that have no final answer yet, in no order.
+  var pendingInvites: [ServerExchange] { servers.values.filter { $0.method == .invite && $0.state == .proceeding } }
+
   mutating func add(_ exchange: ClientExchange, _ key: ClientKey) {
     guard clients.updateValue(exchange, forKey: key) == nil else { return }
     useOfFlow[exchange.flow, default: 0] += 1

@@ -9,7 +9,9 @@ extension Rendezvous {
   ) {
     let method = request.method ?? .options
     if method == .invite { counters.invitations &+= 1 }
-    if method == .bye { sessions.touch(request.callID ?? "", at: now) }
+    if account == nil, let callID = request.callID, let number = request.cseq?.number {
+      sessions.note(callID, sequence: number, from: flow, at: now)
+    }
     proxy.add(
       ServerExchange(
         request: request, method: method, flow: flow, replyFlow: replyFlow(of: request, flow), account: account,
@@ -133,7 +135,7 @@ extension Rendezvous {
     proxy.update(key) { $0.gotFinal(status, at: now) }
     switch exchange.purpose {
     case .notification(let id): notificationAnswered(id, status)
-    case .cancel: break
+    case .cancel, .goodbye: break
     case .forwarded(let server):
       var back = response
       back.removeFirst(.via)
@@ -184,7 +186,7 @@ extension Rendezvous {
       if status.isSuccess, exchange.method == .invite { send(answer.serialized(), on: exchange.replyFlow) }
       return
     }
-    if status.isSuccess { noteSession(exchange, key) }
+    if status.isSuccess { noteSession(exchange, key, answer) }
     let others = proxy.servers[server]?.open ?? []
     // Steps 5 and 10: a 2xx or 6xx settles it, the others are called off.
     if status.isSuccess || status.value >= 600 { for other in others { cancel(other) } }
@@ -210,15 +212,6 @@ extension Rendezvous {
       return exchange.answered(status, at: now)
     }
     send(bytes, on: exchange.replyFlow)
-  }
-
-  private func noteSession(_ exchange: ServerExchange, _ key: ClientKey) {
-    guard let callID = exchange.request.callID else { return }
-    if exchange.method == .invite, let callee = proxy.clients[key]?.flow {
-      sessions.begin(callID, caller: exchange.flow, callee: callee, at: now, limit: configuration.maximumSessions)
-    } else if exchange.method == .bye {
-      sessions.end(callID)
-    }
   }
 
   /// An answer of our own in place of one that did not come.
@@ -261,7 +254,7 @@ extension Rendezvous {
   }
 
   /// Calls a destination off: at once if it has shown itself, else when it does (§9.1).
-  private func cancel(_ key: ClientKey) {
+  func cancel(_ key: ClientKey) {
     guard let exchange = proxy.clients[key], exchange.method == .invite, exchange.state != .done else { return }
     guard exchange.state == .calling else { return sendCancel(key) }
     proxy.update(key) { exchange in
@@ -321,7 +314,7 @@ extension Rendezvous {
     proxy.remove(key)
     guard exchange.state != .done else { return }
     switch exchange.purpose {
-    case .cancel: break
+    case .cancel, .goodbye: break
     case .notification(let id): notificationAnswered(id, nil)
     case .forwarded(let server):
       // RFC 4320 §4.2: a 408 to anything but INVITE comes too late to be of use, and is not sent.
@@ -350,7 +343,7 @@ extension Rendezvous {
       proxy.remove(key)
       guard exchange.state != .done else { continue }
       switch exchange.purpose {
-      case .cancel: break
+      case .cancel, .goodbye: break
       case .notification(let id): notificationAnswered(id, nil)
       case .forwarded(let server): fail(key, server, proxy.servers[server]?.failure ?? 480)
       }

@@ -195,6 +195,8 @@ extension Rendezvous {
     let old = directory
     guard new != old else { return }
     directory = new
+    // First, while the flows of dismissed accounts still are.
+    endSessions(changedFrom: old)
     dismissAccounts(changedFrom: old)
     var withdrawn: [String] = []
     for serial in publications.serials {

@@ -1,12 +1,27 @@
 import EdgeCore
+import SIP
 
 /// Dialogs that an INVITE made through this server: counted, and known to be somebody's.
 ///
 /// The media runs from peer to peer, so this is all the server knows of a session.
 struct Sessions {
+  /// What a request of one end to the other end is made of (RFC 3261 §12.2.1.1).
+  struct End {
+    var flow: Flow
+    /// With its tag.
+    var address: NameAddress
+    var target: URI
+    /// The highest CSeq number it has sent.
+    var sequence: UInt32
+  }
+
   struct Session {
-    var caller: Flow
-    var callee: Flow
+    /// The account that called.
+    var account: String
+    /// The serial or account it called.
+    var called: String
+    var caller: End
+    var callee: End
     var touched: Instant
   }
 
@@ -18,26 +33,38 @@ struct Sessions {
 
   var count: Int { byID.count }
 
+  subscript(callID: String) -> Session? { byID[callID] }
+
+  /// In a fixed order.
+  var callIDs: [String] { byID.keys.sorted() }
+
   func uses(_ flow: Flow, callID: String) -> Bool {
-    byID[callID].map { $0.caller == flow || $0.callee == flow } ?? false
+    byID[callID].map { $0.caller.flow == flow || $0.callee.flow == flow } ?? false
   }
 
-  mutating func begin(_ callID: String, caller: Flow, callee: Flow, at now: Instant, limit: Int) {
+  mutating func begin(_ callID: String, _ session: Session, limit: Int) {
     if byID[callID] != nil {
-      byID[callID]?.touched = now
+      byID[callID]?.touched = session.touched
       return
     }
     guard byID.count < limit else { return }
-    byID[callID] = Session(caller: caller, callee: callee, touched: now)
-    ofFlow[caller, default: []].insert(callID)
-    ofFlow[callee, default: []].insert(callID)
+    byID[callID] = session
+    ofFlow[session.caller.flow, default: []].insert(callID)
+    ofFlow[session.callee.flow, default: []].insert(callID)
   }
 
-  mutating func touch(_ callID: String, at now: Instant) { byID[callID]?.touched = now }
+  /// A request inside the dialog passed.
+  mutating func note(_ callID: String, sequence: UInt32, from flow: Flow, at now: Instant) {
+    guard var session = byID[callID] else { return }
+    session.touched = now
+    if session.caller.flow == flow { session.caller.sequence = max(session.caller.sequence, sequence) }
+    if session.callee.flow == flow { session.callee.sequence = max(session.callee.sequence, sequence) }
+    byID[callID] = session
+  }
 
   mutating func end(_ callID: String) {
     guard let session = byID.removeValue(forKey: callID) else { return }
-    for flow in [session.caller, session.callee] {
+    for flow in [session.caller.flow, session.callee.flow] {
       ofFlow[flow]?.remove(callID)
       if ofFlow[flow]?.isEmpty == true { ofFlow[flow] = nil }
     }

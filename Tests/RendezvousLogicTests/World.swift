@@ -86,6 +86,19 @@ final class World {
     take(rendezvous.directoryChanged(to: directory, at: now))
   }
 
+  /// The directory without anybody's right to `serial`, and without `account`.
+  func directory(without serial: String, account: String? = nil) -> Directory {
+    var copy = Directory()
+    for (name, known) in directory.accounts where name != account { copy.add(name, known) }
+    for camera in ["CAM-1", "CAM-2", "CAM-9"] {
+      if let owner = directory.owner(of: camera), owner != account { copy.bind(camera, to: owner) }
+      for name in copy.accounts.keys where camera != serial && directory.mayWatch(name, camera) {
+        copy.grant(camera, to: name)
+      }
+    }
+    return copy
+  }
+
   /// Lets time pass, ticking at every deadline on the way.
   func advance(_ duration: Duration) {
     let end = now + duration

@@ -57,6 +57,23 @@ class Loopback(Case):
         self.wait_until(lambda: not node.status()["sessions"], 10, "a session outlives its viewer's BYE")
         self.assertTrue(node.process.running())
 
+    def test_a_right_that_is_withdrawn_ends_the_running_call(self):
+        machine, server, node = one_machine(self)
+        node.ready()
+        anna, ben = (Viewer(self, machine, server, name=name) for name in ("anna", "ben"))
+        watching, staying = anna.view("CAM-1"), ben.view("CAM-1")
+        for process in (watching, staying):
+            process.wait_for("first picture", 20)
+        server.must("revoke", "anna", "CAM-1")
+        self.wait_until(lambda: [each["viewer"] for each in node.status()["sessions"]] == ["ben"], 3,
+                        lambda: f"sessions: {node.status()['sessions']}")
+        self.assertEqual(watching.wait(10), 1, watching.text())
+        self.assertIn("not yours to see", watching.text())
+        server.must("account", "remove", "ben")
+        self.wait_until(lambda: not node.status()["sessions"], 3, "the call of a removed account goes on")
+        self.assertEqual(staying.wait(30), 77, staying.text())
+        self.assertEqual(node.link(), "connected")
+
     def test_pictures_are_written_as_y4m_raw_and_png(self):
         machine, server, node = one_machine(self)
         node.ready()
