@@ -113,7 +113,8 @@ public final class Node {
     case .callReoffered(let handle, _, _):
       // A new offer means a restart of ICE, which this version's sessions do not need: they are called anew.
       uplink.perform { $0.refuse(handle, 488, at: $1, into: &$2) }
-    case .callConfirmed, .callProgress, .callAnswered, .relaysOffered, .notified, .subscriptionEnded: break
+    case .callConfirmed(let handle, let contentType, let body): receiveAnswer(handle, contentType, body)
+    case .callProgress, .callAnswered, .relaysOffered, .notified, .subscriptionEnded: break
     }
   }
 
@@ -134,12 +135,15 @@ public final class Node {
     guard sessions.count < Self.maximumSessions else {
       return refuse(handle, call, 486, "too many viewers", retryAfter: 10)
     }
-    guard call.contentType == "application/sdp" else { return refuse(handle, call, 415, "no session description") }
-    let offer: DataChannelDescription
-    do throws(SDPError) {
-      offer = try DataChannelDescription(parsing: call.body.span.bytes)
-    } catch {
-      return refuse(handle, call, 488, error.description)
+    // RFC 3261 §13.2.1: an INVITE without an offer asks for ours.
+    var offer: DataChannelDescription?
+    if !call.body.isEmpty {
+      guard call.contentType == "application/sdp" else { return refuse(handle, call, 415, "no session description") }
+      do throws(SDPError) {
+        offer = try DataChannelDescription(parsing: call.body.span.bytes)
+      } catch {
+        return refuse(handle, call, 488, error.description)
+      }
     }
     let peer = PeerSession(reactor: reactor, identity: material.identity, configuration: peerConfiguration)
     let session = ViewerSession(
@@ -148,12 +152,28 @@ public final class Node {
     connect(session)
     feed.add(session)
     findRelay(call.relays, for: session)
-    peer.answer(offer) { [unowned(unsafe) self] answer in
+    let accept = { [unowned(unsafe) self] (description: DataChannelDescription) in
       uplink.perform {
         $0.accept(
-          handle, contentType: "application/sdp", body: Array(answer.serialized.utf8), at: $1, into: &$2)
+          handle, contentType: "application/sdp", body: Array(description.serialized.utf8), at: $1, into: &$2)
       }
     }
+    if let offer {
+      peer.answer(offer, accept)
+    } else {
+      session.awaitsAnswer = true
+      peer.offer(accept)
+    }
+  }
+
+  /// The ACK of a call brings the answer to an offer of ours.
+  private func receiveAnswer(_ handle: CallHandle, _ contentType: String, _ body: [UInt8]) {
+    guard let session = session(handle), session.awaitsAnswer else { return }
+    session.awaitsAnswer = false
+    guard contentType == "application/sdp", let answer = try? DataChannelDescription(parsing: body.span.bytes) else {
+      return end(session, hangUp: true, why: "no answer to the offer")
+    }
+    session.peer.accept(answer)
   }
 
   private var peerConfiguration: PeerConfiguration {

@@ -18,6 +18,8 @@ final class ViewerSession {
   var relay: RelayFinder?
   /// Unix seconds.
   let since: Int64
+  /// The call came without an offer: ours is out, and its answer comes with the ACK.
+  var awaitsAnswer = false
   private(set) var report: ControlMessage.Report?
 
   private let log: Log

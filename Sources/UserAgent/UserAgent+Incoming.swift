@@ -216,7 +216,7 @@ extension UserAgent {
     if call.isGivenUp {
       sayGoodbye(handle, at: now, into: &out)
     } else {
-      out.events.append(.callConfirmed(handle))
+      out.events.append(.callConfirmed(handle, contentType: message.mediaType ?? "", body: message.body))
     }
   }
 }

@@ -56,8 +56,9 @@ public enum UserAgentEvent: Hashable, Sendable {
   case relaysOffered(CallHandle, [String])
   /// 2xx, with the answer.
   case callAnswered(CallHandle, contentType: String, body: [UInt8])
-  /// The ACK to our 2xx came: the caller has our answer.
-  case callConfirmed(CallHandle)
+  /// The ACK to our 2xx came: the caller has our answer. Where the 2xx held our offer, because the INVITE had none, the
+  /// body is the answer to that (RFC 3261 §13.2.1).
+  case callConfirmed(CallHandle, contentType: String, body: [UInt8])
   case callEnded(CallHandle, CallEnd)
   /// A re-INVITE with a new offer: answer it with `accept`.
   case callReoffered(CallHandle, contentType: String, body: [UInt8])

@@ -65,13 +65,20 @@ async def view(arguments):
                 done.set()
 
     connection.on("datachannel", listen)
-    # An offer needs a channel to have a media line for them.
-    listen(connection.createDataChannel("control"))
-    await connection.setLocalDescription(await connection.createOffer())
-    answer, dialog = await client.invite(arguments.serial, connection.localDescription.sdp)
+    if arguments.offerless:
+        offer, dialog = await client.invite(arguments.serial, None)
+        await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        await connection.setLocalDescription(await connection.createAnswer())
+        client.answer(dialog, connection.localDescription.sdp)
+    else:
+        # An offer needs a channel to have a media line for them.
+        listen(connection.createDataChannel("control"))
+        await connection.setLocalDescription(await connection.createOffer())
+        answer, dialog = await client.invite(arguments.serial, connection.localDescription.sdp)
     told["answer_ms"] = round((time.monotonic() - started) * 1000)
     watching = asyncio.create_task(trickled(client, connection, ended))
-    await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    if not arguments.offerless:
+        await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     await asyncio.wait([asyncio.create_task(done.wait()), asyncio.create_task(ended.wait())],
                        timeout=arguments.seconds, return_when=asyncio.FIRST_COMPLETED)
     told["connection"] = connection.connectionState
@@ -93,6 +100,7 @@ def main():
     parser.add_argument("--user", required=True)
     parser.add_argument("--password-file", required=True)
     parser.add_argument("--stun")
+    parser.add_argument("--offerless", action="store_true", help="the INVITE has no offer; the node makes one")
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=40)
     arguments = parser.parse_args()

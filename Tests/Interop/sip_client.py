@@ -196,17 +196,27 @@ class SIPClient:
         return Dialog(self, request, response)
 
     async def invite(self, serial, offer, on_provisional=None):
-        """Returns the answer and the dialog; the ACK is sent."""
+        """Returns the answer and the dialog; the ACK is sent.
+
+        Without an offer the other side's is returned (RFC 3261 §13.2.1), and `answer` must follow.
+        """
         uri = f"sip:{serial}@{self.domain}"
+        body = offer.encode() if offer else b""
         response, request = await self.exchange(self.outside("INVITE", uri, [
-            ("Contact", self.contact), ("Content-Type", "application/sdp"), ("Supported", "path, outbound, trickle-ice"),
-            ("Recv-Info", "trickle-ice"), ("Allow", "INVITE, ACK, CANCEL, BYE, INFO, NOTIFY, OPTIONS")],
-            offer.encode()), on_provisional)
+            ("Contact", self.contact), *([("Content-Type", "application/sdp")] if body else []),
+            ("Supported", "path, outbound, trickle-ice"), ("Recv-Info", "trickle-ice"),
+            ("Allow", "INVITE, ACK, CANCEL, BYE, INFO, NOTIFY, OPTIONS")], body), on_provisional)
         if response.status != 200:
             raise Refused(response)
         dialog = Dialog(self, request, response)
-        self.send(dialog.request("ACK", sequence=dialog.sequence))
+        if offer:
+            self.send(dialog.request("ACK", sequence=dialog.sequence))
         return response.body.decode(), dialog
+
+    def answer(self, dialog, answer):
+        """The answer to the other side's offer, in the ACK."""
+        self.send(dialog.request("ACK", [("Content-Type", "application/sdp")] if answer else [], answer.encode(),
+                                 sequence=dialog.sequence))
 
     async def bye(self, dialog):
         response, _ = await self.exchange(dialog.request("BYE"))

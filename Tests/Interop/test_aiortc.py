@@ -42,6 +42,11 @@ class Aiortc(Case):
     def test_nv12_frames_inflated_with_stock_zlib_have_the_right_checksums(self):
         self.stock_zlib("NV12")
 
+    def test_a_call_without_an_offer_gets_the_nodes(self):
+        machine, server, node = one_machine(self)
+        node.ready()
+        self.right(self.viewer(server, machine, "--frames", "10", "--offerless"), 10)
+
     def test_it_punches_through_two_routers_over_plain_tcp_signalling(self):
         scene = TwoHomes(self)
         scene.node.ready()
