@@ -108,7 +108,6 @@ final class CameraFeed {
       rate = RateMeter()
       source.start()
     }
-    requestKeyFrame()
   }
 
   func remove(_ watcher: ViewerSession) {
