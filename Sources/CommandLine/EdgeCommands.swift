@@ -71,7 +71,7 @@ extension ViewOptions {
       .init("--output", "FILE", "where the pictures go; - is standard output (default: -)"),
       .init("--format", "FORMAT", "y4m, raw (samples only) or png (default: by FILE's ending, else y4m)"),
       .init("--frames", "N", "end after N pictures (default: no end)"),
-      .init("--duration", "S", "end after S seconds (default: no end)"),
+      .init("--duration", "S", "end S seconds after the first picture (default: no end)"),
       .init("--relay-only", nil, "connect through the relay only (default: the best path)"),
       .init("--no-relay", nil, "never connect through the relay (default: when nothing else works)"),
       .init("--stats", "FILE", "write figures as JSON to FILE at the end (default: none)"),

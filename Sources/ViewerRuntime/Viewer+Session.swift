@@ -96,6 +96,9 @@ extension Viewer {
       exchanges += 1
       let milliseconds = (reactor.now - startedAt).wholeMilliseconds
       progress.say("first picture after \(milliseconds) ms: \(frame.header.format)")
+      if let duration = options.duration {
+        durationTimer = reactor.schedule(after: duration) { [unowned(unsafe) self] in finish(endCode, nil) }
+      }
     }
     if let patienceTimer { reactor.cancel(patienceTimer) }
     patienceTimer = nil

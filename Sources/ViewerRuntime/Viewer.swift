@@ -57,6 +57,7 @@ public final class Viewer {
   var failures = 0
   var isFinishing = false
   private var timers: [Reactor.TimerToken] = []
+  var durationTimer: Reactor.TimerToken?
   var patienceTimer: Reactor.TimerToken?
   var retryTimer: Reactor.TimerToken?
 
@@ -90,19 +91,11 @@ public final class Viewer {
     progress.say("connecting to \(account.uri)")
     uplink.start()
     prepareOffer()
-    if let duration = options.duration {
-      timers.append(reactor.schedule(after: duration) { [unowned(unsafe) self] in timeIsUp() })
-    }
     everySecond()
   }
 
   /// Ends in order: BYE, the session, the file.
   public func stop() { finish(endCode, nil) }
-
-  private func timeIsUp() {
-    guard receiver.frames == 0 else { return finish(endCode, nil) }
-    finish(.no, "\(options.serial): no picture came in time" + (cameraTrouble.map { ": " + $0 } ?? ""))
-  }
 
   /// An end that was asked for is fine if there was something to see, or no particular amount was asked for.
   var endCode: ExitCode {
@@ -235,7 +228,7 @@ public final class Viewer {
     guard !isFinishing else { return }
     let stats = stats
     isFinishing = true
-    for timer in timers + [patienceTimer, retryTimer].compactMap({ $0 }) { reactor.cancel(timer) }
+    for timer in timers + [durationTimer, patienceTimer, retryTimer].compactMap({ $0 }) { reactor.cancel(timer) }
     if let text { progress.fail(text) }
     let handle = call
     call = nil
