@@ -125,13 +125,13 @@ public enum InviteClientTransaction: ~Copyable {
     }
   }
 
-  public var isTerminated: Bool {
+  public var stage: TransactionStage {
     switch self {
-    case .terminated: true
-    case .calling: false
-    case .proceeding: false
-    case .completed: false
-    case .accepted: false
+    case .calling: .waiting
+    case .proceeding: .waiting
+    case .completed: .answered
+    case .accepted: .answered
+    case .terminated: .terminated
     }
   }
 
@@ -140,16 +140,6 @@ public enum InviteClientTransaction: ~Copyable {
     switch self {
     case .proceeding: true
     case .calling: false
-    case .completed: false
-    case .accepted: false
-    case .terminated: false
-    }
-  }
-
-  public var isWaiting: Bool {
-    switch self {
-    case .calling: true
-    case .proceeding: true
     case .completed: false
     case .accepted: false
     case .terminated: false

@@ -163,24 +163,13 @@ public enum InviteServerTransaction: ~Copyable {
     }
   }
 
-  public var isTerminated: Bool {
+  public var stage: TransactionStage {
     switch self {
-    case .terminated: true
-    case .proceeding: false
-    case .completed: false
-    case .confirmed: false
-    case .accepted: false
-    }
-  }
-
-  /// No final response yet.
-  public var isPending: Bool {
-    switch self {
-    case .proceeding: true
-    case .completed: false
-    case .confirmed: false
-    case .accepted: false
-    case .terminated: false
+    case .proceeding: .waiting
+    case .completed: .answered
+    case .confirmed: .answered
+    case .accepted: .answered
+    case .terminated: .terminated
     }
   }
 }

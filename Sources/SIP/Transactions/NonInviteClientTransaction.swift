@@ -99,21 +99,12 @@ public enum NonInviteClientTransaction: ~Copyable {
     }
   }
 
-  public var isWaiting: Bool {
+  public var stage: TransactionStage {
     switch self {
-    case .trying: true
-    case .proceeding: true
-    case .completed: false
-    case .terminated: false
-    }
-  }
-
-  public var isTerminated: Bool {
-    switch self {
-    case .terminated: true
-    case .trying: false
-    case .proceeding: false
-    case .completed: false
+    case .trying: .waiting
+    case .proceeding: .waiting
+    case .completed: .answered
+    case .terminated: .terminated
     }
   }
 }

@@ -83,12 +83,12 @@ public enum NonInviteServerTransaction: ~Copyable {
     }
   }
 
-  public var isTerminated: Bool {
+  public var stage: TransactionStage {
     switch self {
-    case .terminated: true
-    case .trying: false
-    case .proceeding: false
-    case .completed: false
+    case .trying: .waiting
+    case .proceeding: .waiting
+    case .completed: .answered
+    case .terminated: .terminated
     }
   }
 }

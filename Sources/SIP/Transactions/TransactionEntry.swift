@@ -68,11 +68,11 @@ final class TransactionEntry<Flow: Hashable & Sendable> {
   }
 
   var nextDeadline: Instant? { Instant.earliest(machine.nextDeadline, machine.isWaitingInvite ? cancelledUntil : nil) }
-  var isTerminated: Bool { machine.isTerminated }
+  var isTerminated: Bool { machine.stage == .terminated }
   var isWaitingInviteClient: Bool { machine.isWaitingInvite }
-  var isWaitingClient: Bool { machine.isWaitingClient }
+  var isWaitingClient: Bool { machine.stage == .waiting && (machine.kind == .inviteClient || machine.kind == .client) }
   var canBeCancelled: Bool { machine.canBeCancelled }
-  var isPendingInviteServer: Bool { machine.isPendingInviteServer }
+  var isPendingInviteServer: Bool { machine.stage == .waiting && machine.kind == .inviteServer }
 
   func tick(at now: Instant) -> TickAction {
     if let cancelledUntil, now >= cancelledUntil, machine.isWaitingInvite {
@@ -105,47 +105,33 @@ extension TransactionEntry.Machine {
     }
   }
 
-  var isTerminated: Bool {
+  var stage: TransactionStage {
     switch self {
-    case .inviteClient(let machine): machine.isTerminated
-    case .client(let machine): machine.isTerminated
-    case .inviteServer(let machine): machine.isTerminated
-    case .server(let machine): machine.isTerminated
+    case .inviteClient(let machine): machine.stage
+    case .client(let machine): machine.stage
+    case .inviteServer(let machine): machine.stage
+    case .server(let machine): machine.stage
     }
   }
 
-  var isWaitingInvite: Bool {
+  enum Kind { case inviteClient, client, inviteServer, server }
+
+  var kind: Kind {
     switch self {
-    case .inviteClient(let machine): machine.isWaiting
-    case .client: false
-    case .inviteServer: false
-    case .server: false
+    case .inviteClient: .inviteClient
+    case .client: .client
+    case .inviteServer: .inviteServer
+    case .server: .server
     }
   }
 
-  var isWaitingClient: Bool {
-    switch self {
-    case .inviteClient(let machine): machine.isWaiting
-    case .client(let machine): machine.isWaiting
-    case .inviteServer: false
-    case .server: false
-    }
-  }
+  var isWaitingInvite: Bool { stage == .waiting && kind == .inviteClient }
 
   var canBeCancelled: Bool {
     switch self {
     case .inviteClient(let machine): machine.canBeCancelled
     case .client: false
     case .inviteServer: false
-    case .server: false
-    }
-  }
-
-  var isPendingInviteServer: Bool {
-    switch self {
-    case .inviteServer(let machine): machine.isPending
-    case .inviteClient: false
-    case .client: false
     case .server: false
     }
   }
