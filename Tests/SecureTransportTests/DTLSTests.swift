@@ -7,14 +7,25 @@ import Testing
 final class DTLSPair {
   enum Side { case client, server }
 
+  private struct Message: Hashable {
+    var side: Side
+    var kind: UInt8
+    var size: Int
+  }
+
+  private struct History {
+    var sent: UInt64 = 0
+    var lostInARow = 0
+  }
+
   let client: DTLSSession
   let server: DTLSSession
   var events: [Side: [DTLSSession.Event]] = [.client: [], .server: []]
   var sent = 0
   var largest = 0
-  private var random: SeededRandom
+  private let seed: UInt64
   private let lossPercent: Int
-  private var lostInARow: [Side: Int] = [:]
+  private var histories: [Message: History] = [:]
   private var queue: [(to: Side, bytes: [UInt8])] = []
 
   init(
@@ -29,7 +40,7 @@ final class DTLSPair {
       role: .client, identity: client, peerFingerprints: [expectedOfServer ?? server.fingerprint], timing: timing)
     self.server = try DTLSSession(
       role: .server, identity: server, peerFingerprints: [expectedOfClient ?? client.fingerprint], timing: timing)
-    random = SeededRandom(seed: seed)
+    self.seed = seed
     self.lossPercent = lossPercent
   }
 
@@ -42,18 +53,23 @@ final class DTLSPair {
     for datagram in out.datagrams {
       sent += 1
       largest = max(largest, datagram.count)
-      guard !loses(side) else { continue }
+      guard !loses(datagram, from: side) else { continue }
       queue.append((side == .client ? .server : .client, datagram))
     }
   }
 
-  /// A flight is one datagram, so with no more than two lost in a row from one side the worst case is nine tries, fewer
-  /// than OpenSSL makes: whichever datagrams the clock of a busy machine makes the unlucky ones, the handshake must end.
-  private func loses(_ side: Side) -> Bool {
-    let isUnlucky = Int.random(in: 0..<100, using: &random) < lossPercent
-    let before = lostInARow[side, default: 0]
-    let isLost = isUnlucky && (lossPercent == 100 || before < 2)
-    lostInARow[side] = isLost ? before + 1 : 0
+  /// Repeated flights leave as one datagram for each message. Whether one is lost depends on the seed, on which message
+  /// it is and on how often it was sent, never on what else the clock of a busy machine made the two sides send; and no
+  /// message is lost more than twice in a row, so that a handshake needs fewer tries than OpenSSL makes.
+  private func loses(_ datagram: [UInt8], from side: Side) -> Bool {
+    let message = Message(side: side, kind: datagram[0], size: datagram.count)
+    var history = histories[message] ?? History()
+    defer { histories[message] = history }
+    history.sent += 1
+    let place = UInt64(datagram.count) << 32 | UInt64(datagram[0]) << 16 | (side == .client ? 1 << 40 : 0)
+    var random = SeededRandom(seed: seed << 48 ^ place ^ history.sent)
+    let isLost = lossPercent == 100 || Int.random(in: 0..<100, using: &random) < lossPercent && history.lostInARow < 2
+    history.lostInARow = isLost ? history.lostInARow + 1 : 0
     return isLost
   }
 

@@ -110,7 +110,7 @@ struct CallTests {
       return request
     }
     world.deliver(inDialog(.ack, 1))
-    #expect(world.events.last == .callConfirmed(handle, contentType: "", body: []))
+    #expect(world.events.last == .callConfirmed(handle, contentType: "application/sdp", body: Array("offer".utf8)))
     world.sent.removeAll()
     world.advance(.seconds(5))
     #expect(world.sent.isEmpty)

@@ -116,7 +116,7 @@ struct EndingTests {
     world.deliver(inDialog(world, .ack, 1, tag: tag))
     #expect(world.events.isEmpty)
     world.deliver(inDialog(world, .ack, 2, tag: tag))
-    #expect(world.events == [.callConfirmed(handle, contentType: "", body: [])])
+    #expect(world.events == [.callConfirmed(handle, contentType: "application/sdp", body: Array("offer".utf8))])
   }
 
   @Test func `a new offer taken back leaves the call as it was`() throws {
