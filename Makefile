@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo test unit check firmware system interop bench fuzz format clean
+.PHONY: help packages build demo test unit check firmware system interop grid bench fuzz format clean
 
 # $(call step,what it does,command): says what runs and how long it took.
 define step
@@ -43,6 +43,9 @@ system: packages ## the built programs in network namespaces and in virtual mach
 
 interop: packages ## peers from packages: sipp, aiortc
 	@Tests/run interop
+
+grid: packages ## measures every pair of NATs in network namespaces and prints the table
+	@Tests/run grid
 
 bench: packages ## prints the figures and holds them to their budgets
 	@Tests/run bench

@@ -4,11 +4,16 @@ public struct Datagram: Hashable, Sendable {
   public var source: SocketAddress?
   public var destination: SocketAddress
   public var bytes: [UInt8]
+  /// For what must die on the way; `nil` is the system's usual, 1...255 hops.
+  public var timeToLive: UInt8?
 
-  public init(source: SocketAddress? = nil, destination: SocketAddress, bytes: [UInt8]) {
+  public init(
+    source: SocketAddress? = nil, destination: SocketAddress, bytes: [UInt8], timeToLive: UInt8? = nil
+  ) {
     self.source = source
     self.destination = destination
     self.bytes = bytes
+    self.timeToLive = timeToLive
   }
 }
 

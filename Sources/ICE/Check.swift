@@ -14,6 +14,8 @@ struct Check {
   let timing: ClientTransaction.Timing
   let firstSent: Instant
   var sends = 1
+  /// No copy went all the way yet.
+  var hasOnlyOpened = false
   var deadline: Instant
   /// RFC 8445 §7.3.1.4: no longer repeated, silence is no failure, but an answer still counts.
   var isCancelled = false

@@ -28,12 +28,32 @@ extension ICEAgent {
     let timing =
       nominates
       ? ClientTransaction.Timing(maxSends: 5, finalWaitFactor: 4) : ClientTransaction.Timing(initialRTO: initialRTO)
-    checks.append(
-      Check(
-        id: id, pair: pair.id, bytes: bytes, role: role, tiebreaker: tiebreaker, nominates: nominates,
-        priority: pair.local.peerReflexivePriority, timing: timing, firstSent: now,
-        deadline: now + timing.wait(afterSend: 1)))
-    out.datagrams.append(Datagram(source: pair.base, destination: pair.destination, bytes: bytes))
+    var check = Check(
+      id: id, pair: pair.id, bytes: bytes, role: role, tiebreaker: tiebreaker, nominates: nominates,
+      priority: pair.local.peerReflexivePriority, timing: timing, firstSent: now,
+      deadline: now + timing.wait(afterSend: 1))
+    check.hasOnlyOpened = openingHops(of: pair, at: now) != nil
+    checks.append(check)
+    resend(check, at: now, into: &out)
+  }
+
+  /// Puts one copy on the wire.
+  mutating func resend(_ check: Check, at now: Instant, into out: inout Outbox<Event>) {
+    guard let index = checklist.index(id: check.pair) else { return }
+    let pair = checklist[index]
+    out.datagrams.append(
+      Datagram(
+        source: pair.base, destination: pair.destination, bytes: check.bytes,
+        timeToLive: openingHops(of: pair, at: now)))
+  }
+
+  /// Not `nil` for a check that is to get no further than our own routers.
+  private func openingHops(of pair: Pair, at now: Instant) -> UInt8? {
+    guard let hops = configuration.openingHops, !peerHasBegun, role == .controlled, phase == .running,
+      pair.local.kind != .relay, pair.remote.kind == .serverReflexive, pair.remote.address.ip.isV4,
+      let startedAt, now < startedAt + configuration.openingTime
+    else { return nil }
+    return hops
   }
 
   /// RFC 8445 §14.3, with the number of checks that are under way instead of its square: the first ones
@@ -72,10 +92,9 @@ extension ICEAgent {
       }
       checks[index].sends += 1
       checks[index].deadline = now + check.timing.wait(afterSend: check.sends + 1)
-      if let pair = checklist.index(id: check.pair) {
-        out.datagrams.append(
-          Datagram(source: checklist[pair].base, destination: checklist[pair].destination, bytes: check.bytes))
-      }
+      let reaches = checklist.index(id: check.pair).map { openingHops(of: checklist[$0], at: now) == nil } ?? true
+      if reaches { checks[index].hasOnlyOpened = false }
+      resend(checks[index], at: now, into: &out)
       index += 1
     }
   }

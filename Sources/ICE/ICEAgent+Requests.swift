@@ -80,6 +80,8 @@ extension ICEAgent {
     let check = EarlyCheck(
       base: base, source: source, priority: priority, nominates: message[.useCandidate] != nil,
       remoteUfrag: String(parts[1]))
+    // Answered; and whoever checks has begun.
+    peerBegins(at: now, into: &out)
     guard let remote else {
       if early.count < Self.maxEarlyChecks { early.append(check) }
       return true

@@ -30,6 +30,7 @@ extension ICEAgent {
     early.removeAll()
     phase = .running
     startedAt = nil
+    peerHasBegun = false
     firstValidAt = nil
     completedAt = nil
     selectedPair = nil

@@ -67,6 +67,13 @@ public struct ICEConfiguration: Hashable, Sendable {
   public var consentInterval: Duration = .seconds(5)
   /// RFC 7675 §5.1.
   public var consentExpiry: Duration = .seconds(30)
+  /// How far checks go that are only to open this side's NAT, while the peer has not begun its own: over our
+  /// routers, not as far as the peer's. One that came too early there would make some routers (those of Linux
+  /// that do not drop what nobody asked for) take another port for the peer's answer, and no path would be found.
+  /// `nil`: every check goes all the way.
+  public var openingHops: UInt8?
+  /// The longest a peer is taken to be not yet begun.
+  public var openingTime: Duration = .seconds(2)
   /// Loopback addresses are no candidates (RFC 8445 §5.1.1.1), except where everything is on one machine.
   public var allowsLoopback = false
 
@@ -127,6 +134,8 @@ public struct ICEAgent<Random: RandomNumberGenerator>: ~Copyable {
   /// When both sides' credentials became known: the start of the RFC 8863 timer.
   var startedAt: Instant?
   var firstValidAt: Instant?
+  /// The peer checks too: it has been heard, or signalling said so.
+  var peerHasBegun = false
   var completedAt: Instant?
   var selectedPair: Int?
   var consent: Consent?
@@ -169,6 +178,17 @@ public struct ICEAgent<Random: RandomNumberGenerator>: ~Copyable {
     startedAt = now
     replayEarlyChecks(at: now, into: &out)
     pump(at: now, into: &out)
+  }
+
+  /// The peer has this side's description: its checks are on their way, and ours may go all the way now
+  /// (``Configuration/openingHops``). Not needed when nothing tells: they do after ``Configuration/openingTime``.
+  public mutating func peerBegins(at now: Instant, into out: inout Outbox<Event>) {
+    guard !peerHasBegun else { return }
+    peerHasBegun = true
+    for index in checks.indices where !checks[index].isCancelled && checks[index].hasOnlyOpened {
+      checks[index].hasOnlyOpened = false
+      resend(checks[index], at: now, into: &out)
+    }
   }
 
   /// The peer will name no further candidates (RFC 8838 §8.2): failure need not wait for more.

@@ -113,7 +113,9 @@ public final class Node {
     case .callReoffered(let handle, _, _):
       // A new offer means a restart of ICE, which this version's sessions do not need: they are called anew.
       uplink.perform { $0.refuse(handle, 488, at: $1, into: &$2) }
-    case .callConfirmed(let handle, let contentType, let body): receiveAnswer(handle, contentType, body)
+    case .callConfirmed(let handle, let contentType, let body):
+      session(handle)?.peer.peerHasAnswer()
+      receiveAnswer(handle, contentType, body)
     case .callProgress, .callAnswered, .relaysOffered, .notified, .subscriptionEnded: break
     }
   }

@@ -99,6 +99,7 @@ final class ViewerSession {
     return NodeStatus.Session(
       viewer: viewer, serial: feed.configuration.serial, path: path.flatMap { NodeStatus.Path(rawValue: $0.kind.text) },
       remote: path?.remote.description, roundTrip: path?.roundTrip, sentBytes: Int64(clamping: gate.bytesSent),
-      framesSent: Int64(clamping: gate.framesSent), framesDropped: Int64(clamping: gate.framesDropped), since: since)
+      framesSent: Int64(clamping: gate.framesSent), framesDropped: Int64(clamping: gate.framesDropped), since: since,
+      local: path?.local.description)
   }
 }

@@ -16,6 +16,11 @@ extension PeerSession {
     arm()
   }
 
+  /// The offer with everything gathered by now, until it is answered: for a caller that could not send it at once.
+  public var currentOffer: DataChannelDescription? {
+    isOfferer && phase == .described && remote == nil ? describe(.actpass) : nil
+  }
+
   /// Takes an offer and makes the answer. Checks begin while addresses are still being gathered.
   public func answer(_ offer: DataChannelDescription, _ completion: @escaping (DataChannelDescription) -> Void) {
     guard begin() else { return }
@@ -44,6 +49,14 @@ extension PeerSession {
     guard configuration.policy != .noRelay || candidate.kind != .relayed else { return }
     var out = Outbox<ICEEvent>()
     agent?.addRemoteCandidate(Candidate(candidate), at: reactor.now, into: &out)
+    apply(out)
+    arm()
+  }
+
+  /// The peer has our answer (a SIP ACK says so): its checks are on their way.
+  public func peerHasAnswer() {
+    var out = Outbox<ICEEvent>()
+    agent?.peerBegins(at: reactor.now, into: &out)
     apply(out)
     arm()
   }

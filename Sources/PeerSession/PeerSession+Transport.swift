@@ -66,7 +66,9 @@ extension PeerSession {
       relay.send(datagram.bytes, to: datagram.destination)
       return
     }
-    for socket in sockets where socket.localAddress.ip.isV4 == datagram.destination.ip.isV4 { socket.send(datagram) }
+    for socket in sockets where socket.localAddress.ip.isV4 == datagram.destination.ip.isV4 {
+      socket.send(datagram, timeToLive: datagram.timeToLive.map { Int($0) })
+    }
   }
 
   /// On the path in use; dropped when there is none.

@@ -1,4 +1,4 @@
-internal import EdgeCore
+public import EdgeCore
 public import ICE
 public import LinuxIO
 public import SCTPTransport
@@ -50,7 +50,8 @@ public final class PeerSession {
   let reactor: Reactor
   let identity: Identity
   var phase = Phase.fresh
-  var startedAt: Instant
+  /// ``trace`` counts from here.
+  public internal(set) var startedAt: Instant
   var agent: ICEAgent<SystemRandom>?
   var sockets: [UDPSocket] = []
   var relays: [any RelayTransport] = []

@@ -27,12 +27,21 @@ public struct PeerConfiguration: Hashable, Sendable {
   public var openLimit: Duration = .seconds(90)
   /// The UDP port of both families; 0 lets the kernel choose.
   public var port: UInt16 = 0
-  public var ice = ICEConfiguration()
+  public var ice = ICEConfiguration.toPeer
   public var dtls = DTLSSession.Timing()
   /// Ports are taken from the descriptions.
   public var sctp = SCTPAssociation.Configuration()
 
   public init() {}
+}
+
+extension ICEConfiguration {
+  /// Five hops are over a home's router and its provider's, and not at the other home's.
+  fileprivate static var toPeer: Self {
+    var configuration = Self()
+    configuration.openingHops = 5
+    return configuration
+  }
 }
 
 /// Why a session ended.

@@ -104,6 +104,7 @@ extension NodeStatus.Session {
       .init("frames_sent", .integer(framesSent)),
       .init("frames_dropped", .integer(framesDropped)),
       .init("since", .timestamp(since)),
+      .init("local", .optional(local)),
     ])
   }
 
@@ -113,6 +114,6 @@ extension NodeStatus.Session {
       viewer: viewer, serial: serial, path: json["path"]?.text.flatMap { NodeStatus.Path(rawValue: $0) },
       remote: json["remote"]?.text, roundTrip: json["rtt_ms"]?.duration, sentBytes: json["sent_bytes"]?.integer ?? 0,
       framesSent: json["frames_sent"]?.integer ?? 0, framesDropped: json["frames_dropped"]?.integer ?? 0,
-      since: json["since"]?.unixSeconds ?? 0)
+      since: json["since"]?.unixSeconds ?? 0, local: json["local"]?.text)
   }
 }

@@ -111,6 +111,8 @@ public struct NodeStatus: Hashable, Sendable {
     public var path: Path?
     /// The viewer's address, or the relay's.
     public var remote: String?
+    /// The node's own address as the viewer sees it.
+    public var local: String?
     public var roundTrip: Duration?
     public var sentBytes: Int64
     public var framesSent: Int64
@@ -119,8 +121,9 @@ public struct NodeStatus: Hashable, Sendable {
 
     public init(
       viewer: String, serial: String, path: Path? = nil, remote: String? = nil, roundTrip: Duration? = nil,
-      sentBytes: Int64 = 0, framesSent: Int64 = 0, framesDropped: Int64 = 0, since: Int64
+      sentBytes: Int64 = 0, framesSent: Int64 = 0, framesDropped: Int64 = 0, since: Int64, local: String? = nil
     ) {
+      self.local = local
       self.viewer = viewer
       self.serial = serial
       self.path = path

@@ -24,6 +24,12 @@ public struct ViewStats: Hashable, Sendable {
   public var duration: Duration?
   public var format: String?
   public var size: String?
+  /// This end's address as the node sees it.
+  public var local: String?
+  /// From the start of the program: the node's answer was there, a pair of addresses worked, the session was open.
+  public var answered: Duration?
+  public var pathFound: Duration?
+  public var opened: Duration?
 
   public init(serial: String) {
     self.serial = serial
@@ -52,6 +58,10 @@ public struct ViewStats: Hashable, Sendable {
       .init("duration_ms", duration.map { .integer($0.statusMilliseconds) } ?? .null),
       .init("format", .optional(format)),
       .init("size", .optional(size)),
+      .init("local", .optional(local)),
+      .init("answer_ms", answered.map { .milliseconds($0) } ?? .null),
+      .init("path_ms", pathFound.map { .milliseconds($0) } ?? .null),
+      .init("open_ms", opened.map { .milliseconds($0) } ?? .null),
     ])
   }
 

@@ -36,8 +36,8 @@ extension Viewer {
     session.onOpen = { [unowned(unsafe) self] in opened() }
     session.onPathChanged = { [unowned(unsafe) self] path in pathChanged(path) }
     session.onClosed = { [unowned(unsafe) self] reason in sessionClosed(reason) }
-    session.onLocalCandidate = { [unowned(unsafe) self] candidate in trickle([candidate], isLast: false) }
-    session.onLocalCandidatesEnded = { [unowned(unsafe) self] in trickle([], isLast: true) }
+    session.onLocalCandidate = { [unowned(unsafe) self] candidate in tell([candidate], isLast: false) }
+    session.onLocalCandidatesEnded = { [unowned(unsafe) self] in tell([], isLast: true) }
     session.openChannel(DataChannelOptions(label: "control", priority: .signalling)) { [unowned(unsafe) self] channel in
       control = channel
       channel.onMessage = { [unowned(unsafe) self] bytes, _ in receiveControl(bytes) }
@@ -48,18 +48,10 @@ extension Viewer {
     }
   }
 
-  private func trickle(_ candidates: [SDPCandidate], isLast: Bool) {
-    guard let call, let fragment = peer?.trickleFragment(candidates, isLast: isLast) else { return }
-    uplink.perform {
-      $0.sendInfo(
-        call, package: "trickle-ice", contentType: TrickleFragment.contentType,
-        body: Array(fragment.serialized.utf8), at: $1, into: &$2)
-    }
-  }
-
   private func opened() {
     // A check and its answer; two flights of DTLS; two of SCTP.
     if firstFrameAt == nil { exchanges += 5 }
+    if milestones.opened == nil, let peer { milestones = Milestones(peer, since: startedAt) }
     if let path = peer?.path { pathChanged(path) }
     waitForPicture()
   }

@@ -51,6 +51,8 @@ public final class Viewer {
   var bytesAtLastReport: Int64 = 0
   var unwritten: Int64 = 0
   var lastPath: PeerPath?
+  var milestones = Milestones()
+  var trickle = TrickleQueue()
   var exchanges = 0
   /// Why there are no pictures, in the node's words.
   var cameraTrouble: String?
@@ -144,8 +146,9 @@ public final class Viewer {
   // MARK: The call
 
   func placeCall() {
-    guard isLinkUp, call == nil, let offer, peer?.isClosed == false, !isFinishing else { return }
+    guard isLinkUp, call == nil, offer != nil, !isFinishing, let offer = peer?.currentOffer else { return }
     let body = Array(offer.serialized.utf8)
+    trickle = TrickleQueue()
     progress.say("calling \(options.serial)")
     call = uplink.perform {
       $0.call(options.serial, contentType: "application/sdp", body: body, at: $1, into: &$2)
@@ -159,6 +162,7 @@ public final class Viewer {
     relaysAreKnown()
     do throws(SDPError) {
       peer.accept(try DataChannelDescription(parsing: body.span.bytes))
+      sendHeldCandidates()
     } catch {
       uplink.perform { $0.hangUp(handle, at: $1, into: &$2) }
       finish(.no, "the node's answer makes no sense: \(error)")
@@ -259,6 +263,10 @@ public final class Viewer {
     let path = peer?.path ?? lastPath
     stats.path = path.flatMap { NodeStatus.Path(rawValue: $0.kind.text) }
     stats.remote = path?.remote.description
+    stats.local = path?.local.description
+    stats.answered = milestones.answered
+    stats.pathFound = milestones.path
+    stats.opened = milestones.opened
     stats.roundTrip = path?.roundTrip
     stats.firstFrame = firstFrameAt.map { $0 - startedAt }
     stats.frames = receiver.frames

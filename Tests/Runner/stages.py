@@ -157,6 +157,19 @@ def fuzz(only, seconds=5):
     return outcome
 
 
+def grid(only):
+    """Every cell of the NAT grid, and the table of them. Takes some minutes, mostly of waiting."""
+    outcome = programs()
+    rows = LOGS / "grid" / "rows"
+    for old in rows.glob("*.json"):
+        old.unlink()
+    outcome.add(pool.run("grid", [ROOT / "Tests" / "Grid"], only, LOGS))
+    sys.path.insert(0, str(ROOT / "Tests" / "System"))
+    from harness.grid import read, table
+    print(table(read(rows)), flush=True)
+    return outcome
+
+
 def environment():
     """The pinned PyPI packages, in .venv."""
     wanted = (ROOT / "Tests" / "Interop" / "requirements.txt").read_bytes()
@@ -177,10 +190,10 @@ def listing(name):
     if name == "fuzz":
         return subprocess.run([ROOT / "Tests" / "Fuzz" / "run"], check=True, capture_output=True, text=True).stdout.split()
     folder = {"checks": "Checks", "firmware": "Firmware", "system": "System", "qemu": "Machines",
-              "interop": "Interop", "bench": "Benchmarks"}.get(name)
+              "interop": "Interop", "bench": "Benchmarks", "grid": "Grid"}.get(name)
     return [test.name for test in pool.find([ROOT / "Tests" / folder])] if folder else [f"{name}: swift test list"]
 
 
 # Run when named.
-EXTRA = {"bench": bench, "fuzz": fuzz}
+EXTRA = {"bench": bench, "fuzz": fuzz, "grid": grid}
 ALL = {"checks": checks, "unit": unit, "firmware": firmware, "system": system, "qemu": qemu, "interop": interop}

@@ -32,7 +32,7 @@ struct StatusTests {
   @Test func `the JSON has every field of the interface, in order`() {
     #expect(
       JSONWriter.text(Self.status.json)
-        == #"{"version":"0.1.0","node":"gate-box","link":{"state":"connected","server":"sips:rv.example.org:5061","transport":"tls","since":"2026-11-21T06:21:15Z","last_heartbeat_ms":12000,"rtt_ms":18.25,"reconnects":2,"reason":"heartbeat not answered"},"nat":{"mapping":"endpoint-independent","filtering":"address-dependent","public_address":"203.0.113.5:40000"},"resources":[{"serial":"CAM-7F3A-0001","type":"v4l2","ip":null,"port":null,"state":"streaming","format":"YUYV","size":"640x480","fps":29.97,"name":"Front gate"},{"serial":"NVR-22","type":"rtsp","ip":"192.168.1.40","port":554,"state":"published","format":null,"size":null,"fps":null,"name":"NVR-22"}],"sessions":[{"viewer":"alice","serial":"CAM-7F3A-0001","path":"srflx","remote":"198.51.100.7:52344","rtt_ms":24,"sent_bytes":12345678,"frames_sent":812,"frames_dropped":3,"since":"2026-11-21T06:21:39Z"},{"viewer":"bob","serial":"CAM-7F3A-0001","path":"relay","remote":"203.0.113.9:49152","rtt_ms":null,"sent_bytes":812,"frames_sent":0,"frames_dropped":0,"since":"2026-11-21T06:21:40Z"}],"health":[{"code":"clock-wrong","severity":"warning","text":"the clock is 3 h behind the server's. Set it, or start an NTP client."}]}"#
+        == #"{"version":"0.1.0","node":"gate-box","link":{"state":"connected","server":"sips:rv.example.org:5061","transport":"tls","since":"2026-11-21T06:21:15Z","last_heartbeat_ms":12000,"rtt_ms":18.25,"reconnects":2,"reason":"heartbeat not answered"},"nat":{"mapping":"endpoint-independent","filtering":"address-dependent","public_address":"203.0.113.5:40000"},"resources":[{"serial":"CAM-7F3A-0001","type":"v4l2","ip":null,"port":null,"state":"streaming","format":"YUYV","size":"640x480","fps":29.97,"name":"Front gate"},{"serial":"NVR-22","type":"rtsp","ip":"192.168.1.40","port":554,"state":"published","format":null,"size":null,"fps":null,"name":"NVR-22"}],"sessions":[{"viewer":"alice","serial":"CAM-7F3A-0001","path":"srflx","remote":"198.51.100.7:52344","rtt_ms":24,"sent_bytes":12345678,"frames_sent":812,"frames_dropped":3,"since":"2026-11-21T06:21:39Z","local":null},{"viewer":"bob","serial":"CAM-7F3A-0001","path":"relay","remote":"203.0.113.9:49152","rtt_ms":null,"sent_bytes":812,"frames_sent":0,"frames_dropped":0,"since":"2026-11-21T06:21:40Z","local":null}],"health":[{"code":"clock-wrong","severity":"warning","text":"the clock is 3 h behind the server's. Set it, or start an NTP client."}]}"#
     )
   }
 
@@ -122,7 +122,7 @@ struct StatusTests {
     stats.roundTripsToFirstFrame = 8
     #expect(
       JSONWriter.text(stats.json)
-        == #"{"serial":"C","path":"prflx","remote":"198.51.100.7:1","first_frame_ms":420,"frames":100,"frames_lost":0,"bytes":1000000,"raw_bytes":3250000,"fps":25,"rtt_ms":100,"round_trips_to_first_frame":8,"checksum_errors":0,"duration_ms":null,"format":null,"size":null}"#
+        == #"{"serial":"C","path":"prflx","remote":"198.51.100.7:1","first_frame_ms":420,"frames":100,"frames_lost":0,"bytes":1000000,"raw_bytes":3250000,"fps":25,"rtt_ms":100,"round_trips_to_first_frame":8,"checksum_errors":0,"duration_ms":null,"format":null,"size":null,"local":null,"answer_ms":null,"path_ms":null,"open_ms":null}"#
     )
     #expect(
       stats.text

@@ -17,6 +17,7 @@ import sys
 import time
 
 ALL_PROTOCOLS = 0x0003
+IPV4 = b"\x08\x00"
 SOL_PACKET, PACKET_IGNORE_OUTGOING, SO_RCVBUFFORCE = 263, 23, 33
 # Frames waiting in one port's delay line; more is a full queue, and the frame is lost.
 LONGEST_QUEUE = 20_000
@@ -33,6 +34,8 @@ class Port:
         self.delay = 0.0
         self.loss = 0.0
         self.down = False
+        # Routers on the way: an IPv4 packet whose time to live is not more than this dies there.
+        self.hops = 0
         self.queued = 0
         self.counters = collections.Counter()
 
@@ -84,6 +87,10 @@ class Switch:
     def carry(self, source, target, frame):
         if target.down or target.queued >= LONGEST_QUEUE:
             return
+        hops = source.hops + target.hops
+        if hops and frame[12:14] == IPV4 and frame[22] <= hops:
+            target.counters["expired_frames"] += 1
+            return
         if self.random.random() < source.loss or self.random.random() < target.loss:
             target.counters["lost_frames"] += 1
             return
@@ -122,7 +129,7 @@ class Switch:
             self.by_descriptor[port.socket.fileno()] = port
             self.poll.register(port.socket.fileno(), select.EPOLLIN)
         port = self.ports[name]
-        for key in ("delay", "loss", "down"):
+        for key in ("delay", "loss", "down", "hops"):
             if key in order:
                 setattr(port, key, order[key])
         return dict(port.counters)
@@ -157,9 +164,10 @@ class Wire:
     def add(self, port, interface):
         self.tell(port, interface=interface)
 
-    def set(self, port, delay=None, loss=None, down=None):
-        """`delay` in seconds one way, `loss` as a share of 1, `down` cuts the port without a word to either side."""
-        settings = {"delay": delay, "loss": loss, "down": down}
+    def set(self, port, delay=None, loss=None, down=None, hops=None):
+        """`delay` in seconds one way, `loss` as a share of 1, `down` cuts the port without a word to either side,
+        `hops` are the routers between the port and the middle."""
+        settings = {"delay": delay, "loss": loss, "down": down, "hops": hops}
         return self.tell(port, **{key: value for key, value in settings.items() if value is not None})
 
     def counters(self, port):
