@@ -63,6 +63,7 @@ let pureTargets: [Target] = [
   pure("STUN", ["EdgeCore"]),
   pure("ICE", ["EdgeCore", "STUN"]),
   pure("TURN", ["EdgeCore", "STUN"]),
+  pure("NATDiscovery", ["EdgeCore", "STUN"]),
   pure("SDP", ["EdgeCore"]),
   pure("SIP", ["EdgeCore"]),
   pure("PIDF", ["EdgeCore"]),
@@ -87,7 +88,10 @@ let edgeGlueTargets: [Target] = [
   impure("SecureStreams", ["EdgeCore", "LinuxIO", "SecureTransport"]),
   impure(
     "Uplink",
-    ["EdgeCore", "STUN", "SIP", "UserAgent", "StatusModel", "LinuxIO", "SecureStreams", "SecureTransport", "Config"]),
+    [
+      "EdgeCore", "STUN", "NATDiscovery", "SIP", "UserAgent", "StatusModel", "LinuxIO", "SecureStreams",
+      "SecureTransport", "Config",
+    ]),
   impure(
     "PeerSession",
     [
@@ -96,7 +100,8 @@ let edgeGlueTargets: [Target] = [
   impure(
     "NodeRuntime",
     [
-      "EdgeCore", "STUN", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel", "UserAgent", "NodeLogic",
+      "EdgeCore", "STUN", "NATDiscovery", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel",
+      "UserAgent", "NodeLogic",
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Config", "PIDF", "XMLDocument",
       "PeerSession",
@@ -104,7 +109,8 @@ let edgeGlueTargets: [Target] = [
   impure(
     "ViewerRuntime",
     [
-      "EdgeCore", "STUN", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel", "UserAgent", "NodeLogic",
+      "EdgeCore", "STUN", "NATDiscovery", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel",
+      "UserAgent", "NodeLogic",
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Deflate", "Config", "PIDF", "XMLDocument",
       "PeerSession",
@@ -124,7 +130,7 @@ let serverTargets: [Target] = [
   impure(
     "RendezvousRuntime",
     [
-      "EdgeCore", "STUN", "TURN", "SIP", "StatusModel", "RendezvousLogic", "LinuxIO", "SecureStreams",
+      "EdgeCore", "STUN", "NATDiscovery", "TURN", "SIP", "StatusModel", "RendezvousLogic", "LinuxIO", "SecureStreams",
       "SecureTransport",
       "Config", "PIDF", "XMLDocument", "Storage",
     ]),
@@ -142,6 +148,7 @@ let testTargets: [Target] = [
   tests("STUN", ["EdgeCore", "SecureTransport"]),
   tests("ICE", ["EdgeCore", "STUN", "SimNet", "SecureTransport"]),
   tests("TURN", ["EdgeCore", "STUN", "SimNet", "SecureTransport"]),
+  tests("NATDiscovery", ["EdgeCore", "STUN", "SimNet"]),
   tests("SDP", ["EdgeCore"]),
   tests("SIP", ["EdgeCore", "SecureTransport"]),
   tests("PIDF", ["EdgeCore"]),

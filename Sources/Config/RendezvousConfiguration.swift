@@ -13,11 +13,15 @@ public struct RendezvousConfiguration: Hashable, Sendable {
     public var stun: [SocketAddress]
     /// STUN and TURN over TLS.
     public var stunTLS: [SocketAddress]
+    /// Tells clients what kind of NAT they are behind (RFC 5780): one address, or two with one port. The port after
+    /// it is used too. `0.0.0.0:3479` unless the `listen` section does without.
+    public var natDiscovery: [SocketAddress]
 
     public init(
       sips: [SocketAddress] = [], sipTCP: [SocketAddress] = [], sipUDP: [SocketAddress] = [],
-      stun: [SocketAddress] = [], stunTLS: [SocketAddress] = []
+      stun: [SocketAddress] = [], stunTLS: [SocketAddress] = [], natDiscovery: [SocketAddress] = []
     ) {
+      self.natDiscovery = natDiscovery
       self.sips = sips
       self.sipTCP = sipTCP
       self.sipUDP = sipUDP
@@ -136,13 +140,14 @@ public struct RendezvousConfiguration: Hashable, Sendable {
 
 extension RendezvousConfiguration.Listen {
   fileprivate init(_ top: Section) {
-    let listen = top.section("listen", keys: ["sips", "sip-tcp", "sip-udp", "stun", "stun-tls"])
+    let listen = top.section("listen", keys: ["sips", "sip-tcp", "sip-udp", "stun", "stun-tls", "nat-discovery"])
     guard top.has("listen") else {
       sips = [SocketAddress(.anyV4, port: 5061)]
       sipTCP = []
       sipUDP = []
       stun = [SocketAddress(.anyV4, port: 3478)]
       stunTLS = []
+      natDiscovery = [SocketAddress(.anyV4, port: 3479)]
       return
     }
     sips = listen.addresses("sips")
@@ -150,12 +155,19 @@ extension RendezvousConfiguration.Listen {
     sipUDP = listen.addresses("sip-udp")
     stun = listen.addresses("stun")
     stunTLS = listen.addresses("stun-tls")
+    natDiscovery = listen.addresses("nat-discovery")
+    if let first = natDiscovery.first,
+      natDiscovery.count > 2 || first.port == .max
+        || natDiscovery.count == 2 && (natDiscovery[1].port != first.port || natDiscovery[1].ip == first.ip)
+    {
+      listen.report("nat-discovery", "must be one address, or two of one port; the port after it is used too")
+    }
     if !listen.has("sips") && !listen.has("sip-tcp") && !listen.has("sip-udp") {
       top.report("listen", "has none of sips, sip-tcp and sip-udp: nobody could log in")
     }
     // sip-udp takes UDP ports, stun both, the others TCP ports.
     listen.reportClash("TCP", [("sips", sips), ("sip-tcp", sipTCP), ("stun", stun), ("stun-tls", stunTLS)])
-    listen.reportClash("UDP", [("sip-udp", sipUDP), ("stun", stun)])
+    listen.reportClash("UDP", [("sip-udp", sipUDP), ("stun", stun), ("nat-discovery", natDiscovery)])
   }
 }
 

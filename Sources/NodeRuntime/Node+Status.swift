@@ -2,6 +2,7 @@ import Capture
 import Config
 import EdgeCore
 import LinuxIO
+import NATDiscovery
 import NodeLogic
 import Picture
 import SIP
@@ -17,8 +18,15 @@ extension Node {
     let health = healthReport
     return NodeStatus(
       version: Version.current, node: configuration.node.name, link: link,
-      nat: NodeStatus.NAT(publicAddress: publicAddress?.description),
+      nat: nat,
       resources: resources, sessions: sessions.map { $0.status }, health: health)
+  }
+
+  private var nat: NodeStatus.NAT {
+    NodeStatus.NAT(
+      mapping: natReport.flatMap { .init(rawValue: $0.mapping.rawValue) } ?? .unknown,
+      filtering: natReport.flatMap { .init(rawValue: $0.filtering.rawValue) } ?? .unknown,
+      publicAddress: natReport?.publicAddress?.description)
   }
 
   private var link: NodeStatus.Link {

@@ -3,6 +3,7 @@ public import Config
 import EdgeCore
 import ICE
 public import LinuxIO
+import NATDiscovery
 import NodeLogic
 import PIDF
 import PeerSession
@@ -33,8 +34,9 @@ public final class Node {
   private var isStopping = false
   private let includesLoopback: Bool
   private var stunServer: SocketAddress?
-  /// As the STUN server sees us; asked after every log-in.
-  var publicAddress: SocketAddress?
+  /// What kind of NAT is in front of this machine; found out after every log-in.
+  var natReport: NATReport?
+  private var natProbe: NATProbe?
 
   /// Called with the link's ups and downs, after the node has acted on them.
   public var onLinkChanged: ((_ isUp: Bool) -> Void)?
@@ -80,6 +82,8 @@ public final class Node {
     isStopping = true
     networkWatch?.close()
     networkWatch = nil
+    natProbe?.cancel()
+    natProbe = nil
     for session in sessions { end(session, hangUp: true, why: "node stopped") }
     if let publishTimer { reactor.cancel(publishTimer) }
     uplink.onStopped = { [self] in
@@ -290,6 +294,7 @@ public final class Node {
 
   /// The server's own STUN service, unless the configuration names another.
   private func findStunServer() {
+    defer { probeNAT() }
     if let wanted = configuration.rendezvous.stun {
       if let address = NameResolver.numeric(wanted.host) {
         stunServer = SocketAddress(address, port: wanted.port)
@@ -302,6 +307,21 @@ public final class Node {
       }
     } else if let server = uplink.serverAddress {
       stunServer = SocketAddress(server.ip, port: 3478)
+    }
+  }
+
+  /// The network may be another one since the last log-in.
+  private func probeNAT() {
+    natProbe?.cancel()
+    guard let server = uplink.serverAddress else { return }
+    natProbe = NATProbe.start(
+      reactor: reactor, server: SocketAddress(server.ip, port: NATProbe.standardPort), plainServer: stunServer
+    ) { [unowned(unsafe) self] report in
+      natProbe = nil
+      natReport = report
+      log.info(
+        "nat", ("mapping", report.mapping.rawValue), ("filtering", report.filtering.rawValue),
+        ("address", report.publicAddress?.description ?? ""))
     }
   }
 }

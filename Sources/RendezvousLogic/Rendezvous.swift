@@ -89,6 +89,14 @@ public final class Rendezvous {
     return bindingAnswer(bytes, source: source, isKnown: false)
   }
 
+  /// Takes one answer from the share of an address that has not shown who it is.
+  public func allowsStranger(_ source: IPAddress, at now: Instant) -> Bool {
+    self.now = max(self.now, now)
+    if strangers.allows(source, at: self.now) { return true }
+    counters.limited &+= 1
+    return false
+  }
+
   public func tick(at now: Instant) -> [Output] {
     step(at: now) {
       if let due = nextSweep, due <= now { sweep() }

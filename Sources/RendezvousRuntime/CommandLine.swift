@@ -61,7 +61,8 @@ public struct RendezvousCommandLine {
       return RendezvousConfiguration(
         domain: ProcessFacts.hostName,
         listen: .init(
-          sips: [SocketAddress(.anyV4, port: 5061)], stun: [SocketAddress(.anyV4, port: 3478)]),
+          sips: [SocketAddress(.anyV4, port: 5061)], stun: [SocketAddress(.anyV4, port: 3478)],
+          natDiscovery: [SocketAddress(.anyV4, port: 3479)]),
         tls: .init(
           certificate: "/var/lib/edge-rendezvous/server.pem", key: "/var/lib/edge-rendezvous/server.key",
           authority: "/var/lib/edge-rendezvous/ca.pem"),

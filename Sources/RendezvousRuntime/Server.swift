@@ -27,6 +27,7 @@ public final class Server {
   private var udpSockets: [UDPSocket] = []
   private var stunSockets: [UDPSocket] = []
   private(set) var relay: RelayServer?
+  private var discovery: DiscoveryServer?
   private var connections: [Flow: StreamConnection] = [:]
   /// Accepted, and not yet handed to the core because TLS is still being agreed.
   private var handshakes: [IPAddress: Int] = [:]
@@ -87,6 +88,7 @@ public final class Server {
       try openControl()
       try openListeners()
       try openRelayTLS()
+      try openDiscovery()
     } catch {
       close()
       throw error
@@ -131,6 +133,7 @@ public final class Server {
   public func close() {
     for listener in tcpListeners { listener.close() }
     for socket in udpSockets + stunSockets { socket.close() }
+    discovery?.close()
     for connection in connections.values { connection.closeAfterSending(within: .seconds(1)) }
     connections = [:]
     relay?.close()
@@ -194,6 +197,18 @@ public final class Server {
       return listener
     } catch {
       throw Self.cannotListen(name, "TCP", address, error)
+    }
+  }
+
+  private func openDiscovery() throws(StartError) {
+    let addresses = configuration.listen.natDiscovery
+    guard !addresses.isEmpty else { return }
+    let server = DiscoveryServer(addresses, reactor: reactor, rendezvous: rendezvous)
+    discovery = server
+    for address in addresses {
+      for port in [address.port, DiscoveryServer.secondPort(of: address)] {
+        server.add(try udpSocket("nat-discovery", SocketAddress(address.ip, port: port)))
+      }
     }
   }
 

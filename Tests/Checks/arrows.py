@@ -15,6 +15,7 @@ PURE = {
     "STUN": {"EdgeCore"},
     "ICE": {"EdgeCore", "STUN"},
     "TURN": {"EdgeCore", "STUN"},
+    "NATDiscovery": {"EdgeCore", "STUN"},
     "SDP": {"EdgeCore"},
     "SIP": {"EdgeCore"},
     "PIDF": {"EdgeCore"},

@@ -262,6 +262,7 @@ struct RendezvousConfigurationTests {
     #expect(configuration.domain == "rv.example")
     #expect(configuration.listen.sips.map(\.description) == ["0.0.0.0:5061"])
     #expect(configuration.listen.stun.map(\.description) == ["0.0.0.0:3478"])
+    #expect(configuration.listen.natDiscovery.map(\.description) == ["0.0.0.0:3479"])
     #expect(configuration.listen.sipTCP.isEmpty)
     #expect(configuration.relay == nil)
     #expect(configuration.tls.authority == "/var/lib/edge-rendezvous/ca.pem")
@@ -287,6 +288,10 @@ struct RendezvousConfigurationTests {
     (
       "domain: d\nlisten: { sips: '0.0.0.0:1', sip-tcp: '0.0.0.0:1' }",
       "2: listen.sip-tcp: TCP 0.0.0.0:1 is already used by sips"
+    ),
+    (
+      "domain: d\nlisten: { sips: '0.0.0.0:1', nat-discovery: ['192.0.2.1:2', '192.0.2.2:3'] }",
+      "2: listen.nat-discovery: must be one address, or two of one port; the port after it is used too"
     ),
     ("domain: d\ntls: { certificate: c }", "2: tls.key: is missing: a certificate and its key go together"),
     (

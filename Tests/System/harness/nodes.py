@@ -28,7 +28,8 @@ def every(value, key):
 class Server:
     """edge-rendezvous on one machine of the net."""
 
-    def __init__(self, case, namespace, address="203.0.113.10", flow_timer=None, name="server", listen=None, relay=None):
+    def __init__(self, case, namespace, address="203.0.113.10", flow_timer=None, name="server", listen=None, relay=None,
+                 more_addresses=()):
         self.case, self.namespace, self.address, self.name = case, namespace, address, name
         self.folder = case.folder / name
         self.folder.mkdir()
@@ -38,7 +39,8 @@ class Server:
         settings = {
             "domain": DOMAIN,
             "listen": {"sips": f"{address}:5061", "sip-tcp": f"{address}:5060", "sip-udp": f"{address}:5060",
-                       "stun": f"{address}:3478"},
+                       "stun": f"{address}:3478",
+                       "nat-discovery": [f"{each}:3479" for each in (address, *more_addresses)]},
             "tls": {"certificate": str(self.folder / "server.pem"), "key": str(self.folder / "server.key")},
             "database": str(self.folder / "rendezvous.sqlite"),
             "control-socket": str(self.control),
