@@ -1,3 +1,4 @@
+internal import FrameKernels
 internal import Picture
 
 /// Moves the samples of one band between the camera's order and a band buffer, which has them plane by plane.
@@ -5,8 +6,10 @@ struct BandMover {
   private let format: PictureFormat
   private let layout: PlaneLayout
   private let sources: [PictureFormat.Plane]
+  private let kernels: Kernels
 
-  init(format: PictureFormat, layout: PlaneLayout) {
+  init(format: PictureFormat, layout: PlaneLayout, kernels: Kernels) {
+    self.kernels = kernels
     self.format = format
     self.layout = layout
     sources = format.planes
@@ -19,12 +22,20 @@ struct BandMover {
     min(plane.rowsPerBand, plane.height - band * plane.rowsPerBand)
   }
 
+  /// Where the bytes of `band` are in the picture; `nil` if they are in more places than one.
+  func bytes(_ band: Int) -> Range<Int>? {
+    guard sources.allSatisfy({ $0.offset < sources[0].rowBytes }) else { return nil }
+    let plane = layout.planes[0]
+    let start = band * plane.rowsPerBand * sources[0].rowBytes
+    return start..<start + rows(plane, band) * sources[0].rowBytes
+  }
+
   /// Splits the rows of `band` into planes. Columns and rows up to whole blocks repeat the last one.
   func load(_ band: Int, of picture: Kernel.Bytes, into buffer: Kernel.MutableBytes, decorrelated: Bool) {
     if isPacked422 {
       let (y, u, v) = (layout.planes[0], layout.planes[1], layout.planes[2])
       for row in 0..<rows(y, band) {
-        unsafe Kernel.splitPacked(
+        unsafe kernels.splitPacked(
           picture + (band * y.rowsPerBand + row) * y.width * 2, y: line(buffer, y, row), u: line(buffer, u, row),
           v: line(buffer, v, row),
           pairs: u.width, lumaFirst: format.pixelFormat == .yuyv)
@@ -61,7 +72,7 @@ struct BandMover {
     if isPacked422 {
       let (y, u, v) = (layout.planes[0], layout.planes[1], layout.planes[2])
       for row in 0..<rows(y, band) {
-        unsafe Kernel.joinPacked(
+        unsafe kernels.joinPacked(
           to: picture + (band * y.rowsPerBand + row) * y.width * 2, y: line(buffer, y, row), u: line(buffer, u, row),
           v: line(buffer, v, row),
           pairs: u.width, lumaFirst: format.pixelFormat == .yuyv)

@@ -28,6 +28,7 @@ public struct FrameDecoder: ~Copyable {
   /// Nothing can be decoded until a key frame comes: ask for one.
   public private(set) var needsKeyFrame = true
   private let limits: Limits
+  private let instructions: InstructionSet
   /// The frame being put together.
   private var assembly: Assembly?
   /// The last frame decoded, which the next one may build on.
@@ -44,7 +45,11 @@ public struct FrameDecoder: ~Copyable {
     var byteCount = 0
   }
 
-  public init(limits: Limits = Limits()) { self.limits = limits }
+  /// - Parameter instructions: what the processor has; makes the same pictures in less time.
+  public init(limits: Limits = Limits(), instructions: InstructionSet = .common) {
+    self.limits = limits
+    self.instructions = instructions
+  }
 
   /// Takes one part; returns the picture when it was the last one missing.
   ///
@@ -101,7 +106,7 @@ public struct FrameDecoder: ~Copyable {
       if planes?.format != frame.format {
         guard frame.isKey else { throw .malformed(.header) }
         planes = nil
-        planes = PlaneDecoder(format: frame.format)
+        planes = PlaneDecoder(format: frame.format, instructions: instructions)
       }
       planes!.begin(header)
     }

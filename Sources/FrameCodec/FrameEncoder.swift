@@ -43,12 +43,17 @@ public struct FrameEncoder: ~Copyable {
   public let format: PictureFormat
   /// May be changed between frames.
   public var configuration: Configuration
+  private let instructions: InstructionSet
   private var reference: UInt32?
   /// `nil` for a compressed kind.
   private var planes: PlaneEncoder?
 
-  public init(format: PictureFormat, configuration: Configuration = Configuration()) {
+  /// - Parameter instructions: what the processor has; makes the same stream in less time.
+  public init(
+    format: PictureFormat, configuration: Configuration = Configuration(), instructions: InstructionSet = .common
+  ) {
     self.format = format
+    self.instructions = instructions
     self.configuration = configuration
   }
 
@@ -74,7 +79,7 @@ public struct FrameEncoder: ~Copyable {
     let header = FrameHeader(
       codec: .planes, format: format, sequence: sequence, captureTimeMicroseconds: captureTimeMicroseconds,
       isKey: isKey, reference: isKey ? sequence : reference ?? sequence, checksum: 0, isExact: true, maximumError: 0)
-    if planes == nil { planes = PlaneEncoder(format: format) }
+    if planes == nil { planes = PlaneEncoder(format: format, instructions: instructions) }
     let parts = planes!.encode(picture, header, configuration.quality)
     reference = sequence
     return EncodedFrame(sequence: sequence, isKey: isKey, parts: parts)

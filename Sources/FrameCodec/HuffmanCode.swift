@@ -1,3 +1,5 @@
+internal import FrameKernels
+
 /// A Huffman code for the 256 literals and the end-of-block symbol (RFC 1951 §3.2.7), no code
 /// longer than ``HuffmanCode/longest`` bits, with the block header that announces it.
 ///
@@ -6,7 +8,7 @@
 struct HuffmanCode {
   /// Shorter than the 15 bits RFC 1951 allows, so that a decoder's table fits the first-level
   /// cache and four codes fit one refill of a 64-bit buffer.
-  static let longest = 12
+  static var longest: Int { Kernel.longestCode }
   static let endOfBlock = 256
   static let symbolCount = 257
   /// Numbers ``build(counts:workspace:)`` needs room for.

@@ -1,3 +1,5 @@
+internal import FrameKernels
+
 /// Reads the header of a literal-only deflate block and holds the table its symbols are looked up in.
 struct HuffmanDecoder: ~Copyable {
   private let tables = ByteStore(count: 2 << HuffmanCode.longest + 256, filledWith: 0)

@@ -1,3 +1,5 @@
+internal import FrameKernels
+
 /// Measures a camera's noise from how much blocks differ from their prediction, and sets the next
 /// frame's analysis accordingly.
 ///

@@ -1,8 +1,9 @@
 internal import EdgeCore
-internal import Picture
+internal import FrameKernels
 
 /// Decodes the zlib stream of a part to its payload: the block map, then the packed blocks class by class.
 struct PartReader: ~Copyable {
+  private let kernels: Kernels
   private let payload: ByteStore
   /// The stream, with room behind it so that 8 bytes may be read from any of its bytes.
   private let stream = ByteStore(count: PartHeader.largestPart + 16, filledWith: 0)
@@ -11,7 +12,8 @@ struct PartReader: ~Copyable {
   /// Where the packed blocks of every class begin in the payload.
   private(set) var classStarts = [Int](repeating: 0, count: BlockClass.count)
 
-  init(blockCount: Int) {
+  init(blockCount: Int, kernels: Kernels) {
+    self.kernels = kernels
     payload = ByteStore(uninitialized: blockCount * (PlaneLayout.blockSamples + 1))
   }
 
@@ -43,8 +45,8 @@ struct PartReader: ~Copyable {
       end += length
     }
     guard isFinal, lanes.remaining == 0, (position + 7) / 8 + 4 == streamBytes else { throw .malformed(.stream) }
-    var checksum = Adler32()
-    unsafe checksum.append(UnsafeRawBufferPointer(start: payload.start, count: end).bytes)
+    var checksum = Adler32(kernels)
+    unsafe checksum.append(Kernel.Bytes(payload.start), end)
     var sent: UInt32 = 0
     for index in streamBytes - 4..<streamBytes { unsafe sent = sent << 8 | UInt32(self.stream.start[index]) }
     guard checksum.value == sent else { throw .malformed(.streamChecksum) }
@@ -113,7 +115,7 @@ struct PartReader: ~Copyable {
     let quarter = length / 4
     let rest = length - 4 * quarter
     unsafe ends.withUnsafeMutableBufferPointer { ends in
-      unsafe Kernel.decodeFour(
+      unsafe kernels.decodeFour(
         source, last: last, positions: ends.baseAddress!, table: huffman.table, to: out, length: quarter)
       unsafe ends[3] = Kernel.decode(
         source, last: last, from: ends[3], table: huffman.table, to: out + 4 * quarter, length: rest)

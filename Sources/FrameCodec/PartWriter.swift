@@ -1,5 +1,5 @@
 internal import EdgeCore
-internal import Picture
+internal import FrameKernels
 
 /// Sorts the blocks of a run of units into their classes and writes them as one zlib stream.
 struct PartWriter: ~Copyable {
@@ -17,6 +17,7 @@ struct PartWriter: ~Copyable {
   private static let fewestInClass = 9000
 
   private let layout: PlaneLayout
+  private let kernels: Kernels
   private let payload: ByteStore
   private let out: ByteStore
   private var counts = [UInt32](repeating: 0, count: 256)
@@ -31,7 +32,8 @@ struct PartWriter: ~Copyable {
   /// Running total for ``fits(_:units:)``: the units counted and their bits.
   private var counted = (units: 0..<0, bits: 0)
 
-  init(layout: PlaneLayout) {
+  init(layout: PlaneLayout, kernels: Kernels) {
+    self.kernels = kernels
     self.layout = layout
     payload = ByteStore(uninitialized: layout.blockCount * (PlaneLayout.blockSamples + 1))
     out = ByteStore(uninitialized: PartHeader.largestPart * 2)
@@ -92,7 +94,6 @@ struct PartWriter: ~Copyable {
 
   private struct Segments {
     var list: [Segment] = []
-    var payloadBytes = 0
     var packedBytes = 0
     /// Of the zlib stream without its checksum.
     var bits = 16
@@ -118,7 +119,6 @@ struct PartWriter: ~Copyable {
     }
     let starts = cursors
     var segments = Segments()
-    segments.payloadBytes = at
     var from = unsafe packed
     for block in 0..<count {
       let value = unsafe map[first + block]
@@ -166,7 +166,7 @@ struct PartWriter: ~Copyable {
   private mutating func append(_ start: Int, _ length: Int, as slot: Int, to segments: inout Segments) {
     unsafe counts.withUnsafeMutableBufferPointer { counts in
       unsafe scratch.withUnsafeMutableBufferPointer { scratch in
-        unsafe Kernel.count(
+        unsafe kernels.count(
           payload.start + start, length, into: counts.baseAddress!, scratch: scratch.baseAddress!)
         unsafe codes[slot].build(counts: counts.baseAddress!, workspace: scratch.baseAddress!)
       }
@@ -181,15 +181,17 @@ struct PartWriter: ~Copyable {
   }
 
   private func encode(_ units: Range<Int>, _ segments: Segments, _ header: PartHeader) -> [UInt8] {
-    var sink = unsafe Kernel.BitSink(out.start)
+    var sink = unsafe BitSink(out.start)
     // RFC 1950 §2.2: deflate with a 32 KiB window, fastest level.
     sink.append(0x0178, 16)
     var writer = ByteWriter(reserving: segments.byteCount)
     header.write(to: &writer)
     PartBody(firstUnit: units.lowerBound, unitCount: units.count, entryBytes: segments.entryBytes).write(to: &writer)
+    var checksum = Adler32(kernels)
     for (index, segment) in segments.list.enumerated() {
       let isLast: UInt64 = index == segments.list.count - 1 ? 1 : 0
       let symbols = unsafe Kernel.Bytes(payload.start + segment.start)
+      unsafe checksum.append(symbols, segment.length)
       if segment.isStored {
         sink.append(isLast, 3)
         sink.align()
@@ -205,7 +207,7 @@ struct PartWriter: ~Copyable {
         for lane in 0..<4 {
           let before = sink.position
           let length = lane < 3 ? quarter : segment.length - 3 * quarter
-          unsafe Kernel.encode(symbols + lane * quarter, length, codes.baseAddress!, into: &sink)
+          unsafe kernels.encode(symbols + lane * quarter, length, codes.baseAddress!, into: &sink)
           if segment.hasLanes && lane < 3 { writer.writeUInt24(sink.position - before) }
         }
       }
@@ -213,8 +215,6 @@ struct PartWriter: ~Copyable {
       sink.append(end >> 8, end & 0xFF)
     }
     sink.align()
-    var checksum = Adler32()
-    unsafe checksum.append(UnsafeRawBufferPointer(start: payload.start, count: segments.payloadBytes).bytes)
     sink.append(UInt64(checksum.value.byteSwapped), 32)
     var message = writer.bytes
     unsafe message.append(contentsOf: UnsafeBufferPointer(start: out.start, count: sink.position / 8))
@@ -247,7 +247,7 @@ extension ByteWriter {
 }
 
 extension HuffmanCode {
-  fileprivate func writeHeader(to sink: inout Kernel.BitSink) {
+  fileprivate func writeHeader(to sink: inout BitSink) {
     var left = headerBits
     for word in header where left > 0 {
       sink.append(UInt64(word), UInt64(min(32, left)))

@@ -1,4 +1,5 @@
 internal import EdgeCore
+internal import FrameKernels
 internal import Picture
 
 /// Rebuilds raw pictures from parts (docs/frame-format.md). Holds the reference and the picture
@@ -6,6 +7,7 @@ internal import Picture
 struct PlaneDecoder: ~Copyable {
   let format: PictureFormat
   private let layout: PlaneLayout
+  private let kernels: Kernels
   private let mover: BandMover
   private let band: ByteStore
   /// Band buffers of the bands whose units come in more than one part.
@@ -19,16 +21,22 @@ struct PlaneDecoder: ~Copyable {
   private var unitsMissing = 0
   private var unitsMissingInBand: [Int] = []
   private var picture: [UInt8] = []
+  /// Of the bytes of the first bands of the picture, up to `summedBytes`.
+  private var checksum: Adler32
+  private var summedBytes = 0
 
-  init(format: PictureFormat) {
+  init(format: PictureFormat, instructions: InstructionSet) {
+    let kernels = Kernels(instructions)
     let layout = PlaneLayout(format)
     self.format = format
     self.layout = layout
-    mover = BandMover(format: format, layout: layout)
+    self.kernels = kernels
+    mover = BandMover(format: format, layout: layout, kernels: kernels)
     band = ByteStore(count: layout.bandSamples, filledWith: 0)
+    checksum = Adler32(kernels)
     reference = ByteStore(count: layout.sampleCount, filledWith: 128)
     fraction = ByteStore(uninitialized: layout.sampleCount)
-    reader = PartReader(blockCount: layout.blockCount)
+    reader = PartReader(blockCount: layout.blockCount, kernels: kernels)
     unitIsDone = Array(repeating: false, count: layout.units.count)
   }
 
@@ -41,6 +49,8 @@ struct PlaneDecoder: ~Copyable {
     for index in unitIsDone.indices { unitIsDone[index] = false }
     unitsMissing = layout.units.count
     unitsMissingInBand = (0..<layout.bandCount).map { layout.bands[$0 + 1] - layout.bands[$0] }
+    checksum = Adler32(kernels)
+    summedBytes = 0
     picture = unsafe [UInt8](unsafeUninitializedCapacity: format.byteCount) { $1 = format.byteCount }
   }
 
@@ -70,19 +80,34 @@ struct PlaneDecoder: ~Copyable {
       }
       unitsMissingInBand[bandIndex] -= bandEnd - unit
       if unitsMissingInBand[bandIndex] == 0 {
-        unsafe picture.withUnsafeMutableBufferPointer { picture in
-          unsafe mover.store(
-            bandIndex, of: picture.baseAddress!, from: buffer, decorrelated: header.isDecorrelated)
-        }
+        unsafe store(bandIndex, buffer, decorrelated: header.isDecorrelated)
       }
       unit = bandEnd
     }
   }
 
+  private mutating func store(_ band: Int, _ buffer: Kernel.MutableBytes, decorrelated: Bool) {
+    unsafe picture.withUnsafeMutableBufferPointer { picture in
+      unsafe mover.store(band, of: picture.baseAddress!, from: buffer, decorrelated: decorrelated)
+    }
+    // Summed up while it is at hand.
+    if let bytes = mover.bytes(band), bytes.lowerBound == summedBytes {
+      addToChecksum(bytes)
+      summedBytes = bytes.upperBound
+    }
+  }
+
+  private mutating func addToChecksum(_ bytes: Range<Int>) {
+    var sum = checksum
+    unsafe sum.append(picture.span.bytes.extracting(bytes))
+    checksum = sum
+  }
+
   /// The whole picture, checked; called when all parts came.
   mutating func finish(_ header: PartHeader) throws(FrameError) -> [UInt8] {
     guard unitsMissing == 0 else { throw .malformed(.rows) }
-    guard Adler32.checksum(picture) == header.frame.checksum else {
+    addToChecksum(summedBytes..<picture.count)
+    guard checksum.value == header.frame.checksum else {
       throw .checksumMismatch(sequence: header.frame.sequence)
     }
     let result = picture
@@ -103,11 +128,11 @@ struct PlaneDecoder: ~Copyable {
     let at = layout.referenceOffset(unit)
     let isHighByte = format.pixelFormat == .y16 && unit.plane == 1
     unsafe cursors.withUnsafeMutableBufferPointer { cursors in
-      unsafe Kernel.synthesise(
+      unsafe kernels.synthesise(
         step: isHighByte ? 1 : Int16(header.step), averageShift: UInt16(header.averageShift),
         current: buffer + layout.stripeOffset(unit), currentStride: plane.stripeStride,
         reference: reference.start + at, fraction: header.averageShift > 0 ? fraction.start + at : nil,
-        stride: plane.stride, blocks: plane.blocksAcross, scratch: scratch.start,
+        blocks: plane.blocksAcross, scratch: scratch.start,
         map: reader.bytes + (unit.firstBlock - firstBlock), packed: reader.bytes, cursors: cursors.baseAddress!)
     }
   }

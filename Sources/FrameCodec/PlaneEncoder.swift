@@ -1,4 +1,5 @@
 internal import EdgeCore
+internal import FrameKernels
 internal import Picture
 
 /// Encodes raw pictures into parts (docs/frame-format.md).
@@ -9,6 +10,7 @@ internal import Picture
 struct PlaneEncoder: ~Copyable {
   private let layout: PlaneLayout
   private let format: PictureFormat
+  private let kernels: Kernels
   private let mover: BandMover
   private let band: ByteStore
   private let reference: ByteStore
@@ -22,11 +24,13 @@ struct PlaneEncoder: ~Copyable {
   private var writer: PartWriter
   private var noise = NoiseMeter()
 
-  init(format: PictureFormat) {
+  init(format: PictureFormat, instructions: InstructionSet) {
+    let kernels = Kernels(instructions)
     let layout = PlaneLayout(format)
     self.format = format
     self.layout = layout
-    mover = BandMover(format: format, layout: layout)
+    self.kernels = kernels
+    mover = BandMover(format: format, layout: layout, kernels: kernels)
     band = ByteStore(count: layout.bandSamples, filledWith: 0)
     reference = ByteStore(count: layout.sampleCount, filledWith: 128)
     fraction = ByteStore(uninitialized: layout.sampleCount)
@@ -34,7 +38,7 @@ struct PlaneEncoder: ~Copyable {
     packed = ByteStore(uninitialized: layout.blockCount * PlaneLayout.blockSamples)
     scratch = ByteStore(count: 1024, filledWith: 0)
     sums = [UInt16](repeating: 0, count: layout.blockCount)
-    writer = PartWriter(layout: layout)
+    writer = PartWriter(layout: layout, kernels: kernels)
   }
 
   /// One frame. Sets the header's promises and its checksum.
@@ -50,16 +54,16 @@ struct PlaneEncoder: ~Copyable {
     header.isDecorrelated = isExact && (format.pixelFormat == .rgb24 || format.pixelFormat == .bgr24)
 
     var messages: [[UInt8]] = []
-    var checksum = Adler32()
+    var checksum = Adler32(kernels)
     unsafe picture.withUnsafeBytes { buffer in
       let source = unsafe buffer.baseAddress!.assumingMemoryBound(to: UInt8.self)
       if isExact {
-        checksum.append(picture)
-        unsafe messages = run(source, header, analysis, rebuilt: nil)
+        unsafe messages = run(source, header, analysis, rebuilt: nil, &checksum)
+        if mover.bytes(0) == nil { checksum.append(picture) }
       } else {
         let rebuilt = ByteStore(uninitialized: format.byteCount)
-        unsafe messages = run(source, header, analysis, rebuilt: rebuilt.start)
-        unsafe checksum.append(UnsafeRawBufferPointer(start: rebuilt.start, count: rebuilt.count).bytes)
+        unsafe messages = run(source, header, analysis, rebuilt: rebuilt.start, &checksum)
+        if mover.bytes(0) == nil { unsafe checksum.append(Kernel.Bytes(rebuilt.start), rebuilt.count) }
       }
     }
     header.frame.checksum = checksum.value
@@ -97,8 +101,10 @@ struct PlaneEncoder: ~Copyable {
     max(UInt8(analysis.step >> 1), analysis.gate)
   }
 
+  /// Analyses and writes the whole picture. Sums up bands that are one piece of it, while they are at hand.
   private mutating func run(
-    _ picture: Kernel.Bytes, _ header: PartHeader, _ analysis: Kernel.Analysis, rebuilt: Kernel.MutableBytes?
+    _ picture: Kernel.Bytes, _ header: PartHeader, _ analysis: Kernel.Analysis, rebuilt: Kernel.MutableBytes?,
+    _ checksum: inout Adler32
   ) -> [[UInt8]] {
     var messages: [[UInt8]] = []
     // Units analysed and not yet in a part, and where their packed bytes begin.
@@ -114,6 +120,9 @@ struct PlaneEncoder: ~Copyable {
       }
       if let rebuilt = unsafe rebuilt {
         unsafe mover.store(bandIndex, of: rebuilt, from: band.start, decorrelated: false)
+      }
+      if let bytes = mover.bytes(bandIndex) {
+        unsafe checksum.append((rebuilt.map { unsafe Kernel.Bytes($0) } ?? picture) + bytes.lowerBound, bytes.count)
       }
       // Parts end where bands do, unless a band alone is too much for one.
       if first < start && !writer.fits(map, units: first..<end) {
@@ -157,9 +166,9 @@ struct PlaneEncoder: ~Copyable {
     }
     let averages = analysis.averageShift > 0
     return unsafe sums.withUnsafeMutableBufferPointer { sums in
-      unsafe Kernel.analyse(
+      unsafe kernels.analyse(
         analysis, current: band.start + layout.stripeOffset(unit), currentStride: plane.stripeStride,
-        reference: reference.start + at, fraction: averages ? fraction.start + at : nil, stride: plane.stride,
+        reference: reference.start + at, fraction: averages ? fraction.start + at : nil,
         blocks: plane.blocksAcross, scratch: scratch.start, map: map.start + unit.firstBlock,
         sums: sums.baseAddress! + unit.firstBlock, packed: out)
     }

@@ -11,12 +11,10 @@ struct PlaneLayout {
   struct Plane {
     let width: Int
     let height: Int
-    /// Samples from row to row in the reference: ``width`` rounded up to whole blocks.
+    /// ``width`` rounded up to whole blocks.
     let stride: Int
     let blocksAcross: Int
     let blockRows: Int
-    /// Where the plane begins in the reference, in samples.
-    let offset: Int
     /// Where its stripe begins in a band buffer, in samples, margin included.
     let stripeOffset: Int
     /// Rows of the plane in a band: 8 or 16.
@@ -40,28 +38,26 @@ struct PlaneLayout {
   let units: [Unit]
   /// `bands[n]..<bands[n + 1]` are the units of band n.
   let bands: [Int]
-  /// Samples of all planes in the reference.
-  let sampleCount: Int
   let blockCount: Int
   /// Samples of a band buffer.
   let bandSamples: Int
 
   var bandCount: Int { bands.count - 1 }
+  /// Samples of all planes in the reference.
+  var sampleCount: Int { blockCount * Self.blockSamples }
 
   init(_ format: PictureFormat) {
     let sources = format.planes
     let bandHeight = sources.allSatisfy { $0.height == format.height } ? 8 : 16
     var planes: [Plane] = []
-    var offset = 0
     var stripe = 0
     for source in sources {
       let across = (source.width + 31) / 32
       let down = (source.height + 7) / 8
       let plane = Plane(
         width: source.width, height: source.height, stride: across * 32, blocksAcross: across, blockRows: down,
-        offset: offset, stripeOffset: stripe + 32, rowsPerBand: bandHeight * source.height / format.height)
+        stripeOffset: stripe + 32, rowsPerBand: bandHeight * source.height / format.height)
       planes.append(plane)
-      offset += across * 32 * down * 8
       stripe += plane.stripeStride * plane.rowsPerBand
     }
     var units: [Unit] = []
@@ -81,7 +77,6 @@ struct PlaneLayout {
     self.planes = planes
     self.units = units
     self.bands = bands
-    sampleCount = offset
     blockCount = blocks
     bandSamples = stripe
   }
@@ -95,11 +90,8 @@ struct PlaneLayout {
     return plane.stripeOffset + (unit.row * 8 - unit.band * plane.rowsPerBand) * plane.stripeStride
   }
 
-  /// Where the rows of a unit begin in the reference.
-  func referenceOffset(_ unit: Unit) -> Int {
-    let plane = planes[unit.plane]
-    return plane.offset + unit.row * 8 * plane.stride
-  }
+  /// Where the blocks of a unit begin in the reference, which has block after block in the order they are worked on.
+  func referenceOffset(_ unit: Unit) -> Int { unit.firstBlock * Self.blockSamples }
 }
 
 /// Bytes that are freed with their owner, never moved, and at least `count` long.

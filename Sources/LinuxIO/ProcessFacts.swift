@@ -31,6 +31,9 @@ public enum ProcessFacts {
     }
   }
 
+  /// The processor runs x86-64-v3 code: AVX2, BMI2 and what comes with them.
+  public static var processorIsX86V3: Bool { edge_cpu_is_x86_64_v3() != 0 }
+
   /// The machine's own name, without a domain.
   public static var hostName: String {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in

@@ -49,7 +49,10 @@ final class CameraEncoder: @unchecked Sendable {
     let key = wantsKey.exchange(false, ordering: .relaxed)
     let began = MonotonicClock.now
     if slot?.encoder.format != info.format {
-      slot = Slot(FrameEncoder(format: info.format, configuration: configuration))
+      slot = Slot(
+        FrameEncoder(
+          format: info.format, configuration: configuration,
+          instructions: ProcessFacts.processorIsX86V3 ? .x86v3 : .common))
     }
     guard let slot else { return }
     sequence &+= 1

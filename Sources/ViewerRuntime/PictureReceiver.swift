@@ -1,5 +1,6 @@
 import EdgeCore
 import FrameCodec
+import LinuxIO
 import Picture
 
 /// Puts pictures together from parts, verifies them, and counts.
@@ -22,12 +23,16 @@ struct PictureReceiver: ~Copyable {
   /// From capture to decoded, by the two machines' wall clocks.
   private(set) var lastDelayMicroseconds: Int64 = 0
   private(set) var lastFormat: PictureFormat?
-  private var decoder = FrameDecoder()
+  private var decoder = Self.makeDecoder()
   private var lastSequence: UInt32?
+
+  private static func makeDecoder() -> FrameDecoder {
+    FrameDecoder(instructions: ProcessFacts.processorIsX86V3 ? .x86v3 : .common)
+  }
 
   /// A new session's stream begins: what was half received is of no use.
   mutating func restart() {
-    decoder = FrameDecoder()
+    decoder = Self.makeDecoder()
     lastSequence = nil
   }
 

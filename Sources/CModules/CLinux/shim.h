@@ -43,6 +43,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __x86_64__
+#include <sys/platform/x86.h>
+#endif
+
 // Macros and variadic functions, which Swift cannot call.
 
 static inline int edge_errno(void) { return errno; }
@@ -64,6 +68,15 @@ static inline const char *edge_dirent_name(const struct dirent *entry) { return 
 static inline char **edge_environment(void) {
   extern char **environ;
   return environ;
+}
+// What x86-64-v3 has beyond the common, as far as the processor and the kernel let it be used.
+static inline int edge_cpu_is_x86_64_v3(void) {
+#ifdef __x86_64__
+  return CPU_FEATURE_ACTIVE(AVX2) && CPU_FEATURE_ACTIVE(BMI1) && CPU_FEATURE_ACTIVE(BMI2) && CPU_FEATURE_ACTIVE(FMA) &&
+         CPU_FEATURE_ACTIVE(F16C) && CPU_FEATURE_ACTIVE(LZCNT) && CPU_FEATURE_ACTIVE(MOVBE);
+#else
+  return 0;
+#endif
 }
 static inline void edge_ignore_signal(int number) { signal(number, SIG_IGN); }
 

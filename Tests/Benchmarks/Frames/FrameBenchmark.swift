@@ -7,7 +7,7 @@ import Picture
 /// Times the frame coder on raw footage, one core, CPU time, and prints one JSON object.
 ///
 ///     frame-benchmark FILE FORMAT WIDTHxHEIGHT FRAMES SIGMA [--static] [--quality lossless|1..4|gate]
-///                     [--zlib] [--write FILE] [--write-parts FILE]
+///                     [--zlib] [--repeat N] [--write FILE] [--write-parts FILE]
 ///
 /// `SIGMA` is the standard deviation of the white Gaussian noise added to luma; chroma gets 0.7 of it.
 /// `--write` keeps the noisy pictures as planar 4:2:2, for other coders to be measured on.
@@ -19,40 +19,44 @@ enum FrameBenchmark {
       print(
         """
         usage: frame-benchmark FILE FORMAT WIDTHxHEIGHT FRAMES SIGMA [--static] [--quality Q] [--zlib]
-                               [--write FILE] [--write-parts FILE]
+                               [--repeat N] [--write FILE] [--write-parts FILE]
         """)
       exit(64)
     }
     let pictures = try Footage.load(options)
     if let path = options.planarPath { try Footage.writePlanar(pictures, options.format, to: path) }
 
-    var encoder = FrameEncoder(format: options.format, configuration: .init(quality: options.quality))
     var encodeTimes: [Double] = []
-    var frames: [EncodedFrame] = []
-    for (index, picture) in pictures.enumerated() {
-      let start = cpuMilliseconds()
-      frames.append(
-        try encoder.encode(
-          picture.span.bytes, captureTimeMicroseconds: UInt64(index) * 33_333, sequence: UInt32(index)))
-      encodeTimes.append(cpuMilliseconds() - start)
-    }
-    if let path = options.partsPath { try Footage.writeParts(frames, to: path) }
-
-    var decoder = FrameDecoder()
     var decodeTimes: [Double] = []
+    var frames: [EncodedFrame] = []
     var errors = 0.0
-    for (index, frame) in frames.enumerated() {
-      var decoded: DecodedFrame?
-      let start = cpuMilliseconds()
-      for part in frame.parts { decoded = try decoder.receive(part.span.bytes) }
-      decodeTimes.append(cpuMilliseconds() - start)
-      guard let picture = decoded?.picture else { fatalError("frame \(index) did not decode") }
-      if options.quality == .lossless {
-        guard picture == pictures[index] else { fatalError("frame \(index) is not what was encoded") }
-      } else {
-        errors += squaredError(picture, pictures[index])
+    for _ in 0..<options.repeats {
+      frames = []
+      errors = 0
+      var encoder = FrameEncoder(
+        format: options.format, configuration: .init(quality: options.quality), instructions: options.instructions)
+      for (index, picture) in pictures.enumerated() {
+        let start = cpuMilliseconds()
+        frames.append(
+          try encoder.encode(
+            picture.span.bytes, captureTimeMicroseconds: UInt64(index) * 33_333, sequence: UInt32(index)))
+        encodeTimes.append(cpuMilliseconds() - start)
+      }
+      var decoder = FrameDecoder(instructions: options.instructions)
+      for (index, frame) in frames.enumerated() {
+        var decoded: DecodedFrame?
+        let start = cpuMilliseconds()
+        for part in frame.parts { decoded = try decoder.receive(part.span.bytes) }
+        decodeTimes.append(cpuMilliseconds() - start)
+        guard let picture = decoded?.picture else { fatalError("frame \(index) did not decode") }
+        if options.quality == .lossless {
+          guard picture == pictures[index] else { fatalError("frame \(index) is not what was encoded") }
+        } else {
+          errors += squaredError(picture, pictures[index])
+        }
       }
     }
+    if let path = options.partsPath { try Footage.writeParts(frames, to: path) }
 
     // The first frame is a key frame and has cold caches: told apart.
     let rawBytes = options.format.byteCount * (pictures.count - 1)

@@ -8,6 +8,9 @@ struct Options {
   let sigma: Double
   var isStatic = false
   var timesZlib = false
+  /// How often the clip is encoded and decoded, each time from a key frame on.
+  var repeats = 1
+  var instructions = InstructionSet.common
   var quality = FrameQuality.lossless
   var planarPath: String?
   var partsPath: String?
@@ -28,7 +31,11 @@ struct Options {
     while let option = rest.popFirst() {
       switch option {
       case "--static": isStatic = true
+      case "--v3": instructions = .x86v3
       case "--zlib": timesZlib = true
+      case "--repeat":
+        guard let text = rest.popFirst(), let count = Int(text), count > 0 else { return nil }
+        repeats = count
       case "--write":
         guard let value = rest.popFirst() else { return nil }
         planarPath = value

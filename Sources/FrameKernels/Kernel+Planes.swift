@@ -1,9 +1,14 @@
 /// Between the camera's sample order and planes, one row at a time.
 extension Kernel {
   /// Copies every `step`th byte.
-  static func gather(_ from: Bytes, step: Int, to: MutableBytes, count: Int) {
+  public static func gather(_ from: Bytes, step: Int, to: MutableBytes, count: Int) {
     switch step {
-    case 1: unsafe to.update(from: from, count: count)
+    case 1:
+      var index = 0
+      while index < count {
+        unsafe to[index] = from[index]
+        index &+= 1
+      }
     case 2:
       var index = 0
       while index < count {
@@ -26,12 +31,15 @@ extension Kernel {
   }
 
   /// The inverse of ``gather(_:step:to:count:)``.
-  static func scatter(_ from: Bytes, to: MutableBytes, step: Int, count: Int) {
+  public static func scatter(_ from: Bytes, to: MutableBytes, step: Int, count: Int) {
+    var index = 0
     if step == 1 {
-      unsafe to.update(from: from, count: count)
+      while index < count {
+        unsafe to[index] = from[index]
+        index &+= 1
+      }
       return
     }
-    var index = 0
     while index < count {
       unsafe to[index &* step] = from[index]
       index &+= 1
@@ -40,7 +48,7 @@ extension Kernel {
 
   /// Four bytes of packed 4:2:2 are two luma samples and one of each chroma plane. `lumaShift` is
   /// 0 where luma comes first, 8 where chroma does.
-  static func splitPacked(
+  public static func splitPacked(
     _ from: Bytes, y: MutableBytes, u: MutableBytes, v: MutableBytes, pairs: Int, lumaFirst: Bool
   ) {
     let halves = unsafe UnsafeRawPointer(from)
@@ -63,7 +71,7 @@ extension Kernel {
   }
 
   /// The inverse of ``splitPacked(_:y:u:v:pairs:lumaFirst:)``.
-  static func joinPacked(to: MutableBytes, y: Bytes, u: Bytes, v: Bytes, pairs: Int, lumaFirst: Bool) {
+  public static func joinPacked(to: MutableBytes, y: Bytes, u: Bytes, v: Bytes, pairs: Int, lumaFirst: Bool) {
     let words = UnsafeMutableRawPointer(to)
     let luma = unsafe UnsafeRawPointer(y)
     let lumaShift: UInt32 = lumaFirst ? 0 : 8
@@ -80,7 +88,7 @@ extension Kernel {
   }
 
   /// `plane = plane - green + 128`: what a colour plane of RGB is stored as.
-  static func subtract(_ green: Bytes, from plane: MutableBytes, count: Int) {
+  public static func subtract(_ green: Bytes, from plane: MutableBytes, count: Int) {
     var index = 0
     while index < count {
       unsafe plane[index] = plane[index] &- green[index] &+ 128
@@ -89,7 +97,7 @@ extension Kernel {
   }
 
   /// The inverse of ``subtract(_:from:count:)``.
-  static func add(_ green: Bytes, to plane: MutableBytes, count: Int) {
+  public static func add(_ green: Bytes, to plane: MutableBytes, count: Int) {
     var index = 0
     while index < count {
       unsafe plane[index] = plane[index] &+ green[index] &+ 128

@@ -1,16 +1,16 @@
 /// The class of a block: how many bits a packed residual has, and how much energy the block holds.
 ///
 /// A decoder needs only the bits; the energy thresholds are the encoder's own business.
-enum BlockClass {
+public enum BlockClass {
   /// No residual at all, nothing stored.
-  static let skip: UInt8 = 0
-  static let firstOf2Bits: UInt8 = 1
-  static let firstOf4Bits: UInt8 = 7
-  static let firstOf8Bits: UInt8 = 20
-  static let count = 32
+  @inlinable public static var skip: UInt8 { 0 }
+  @inlinable public static var firstOf2Bits: UInt8 { 1 }
+  @inlinable public static var firstOf4Bits: UInt8 { 7 }
+  @inlinable public static var firstOf8Bits: UInt8 { 20 }
+  @inlinable public static var count: Int { 32 }
 
   /// Bytes a block of this class takes in the stream, before Huffman coding.
-  @inline(__always) static func packedBytes(_ value: UInt8) -> Int {
+  @inlinable @inline(__always) public static func packedBytes(_ value: UInt8) -> Int {
     if value == skip { return 0 }
     return value < firstOf4Bits ? 64 : value < firstOf8Bits ? 128 : 256
   }
@@ -50,13 +50,13 @@ enum BlockClass {
 }
 
 /// How a block is predicted and what becomes of the reference: bits 5 and 6 of a map byte.
-enum BlockMode {
+public enum BlockMode {
   /// The reference is the prediction and is replaced by the block.
-  static let replace: UInt8 = 0 << 5
+  @inlinable public static var replace: UInt8 { 0 << 5 }
   /// Predicted from its neighbours in the same block row; replaces the reference.
-  static let spatial: UInt8 = 1 << 5
+  @inlinable public static var spatial: UInt8 { 1 << 5 }
   /// The reference is the prediction and moves towards the block.
-  static let average: UInt8 = 2 << 5
+  @inlinable public static var average: UInt8 { 2 << 5 }
 
-  static let mask: UInt8 = 3 << 5
+  @inlinable public static var mask: UInt8 { 3 << 5 }
 }
