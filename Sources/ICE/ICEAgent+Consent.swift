@@ -1,4 +1,4 @@
-internal import EdgeCore
+public import EdgeCore
 internal import STUN
 
 /// Permission to keep sending on one 5-tuple (RFC 7675). The checks are the NAT keepalive as well.
@@ -13,6 +13,7 @@ struct Consent {
   var nextCheck: Instant
   /// The last valid response. Requests received do not count.
   var lastAnswer: Instant
+  var lastCheck: Instant
   var unanswered = 0
 
   init(
@@ -26,6 +27,7 @@ struct Consent {
     self.destination = destination
     nextCheck = now
     lastAnswer = now
+    lastCheck = now
   }
 
   /// RFC 7675 §5.1: "each interval MUST be randomized from between 0.8 and 1.2 times the basic period",
@@ -39,6 +41,17 @@ struct Consent {
 }
 
 extension ICEAgent {
+  /// The owner expected data and got none: asks now whether the path lives, and the peer learns our new address if a NAT
+  /// gave us one. Called again while the silence lasts, it makes ``ICEEvent/consentDoubtful`` come after two answers
+  /// missed instead of two intervals. RFC 7675 §5.1 spaces checks to spare the network; these replace a stream.
+  public mutating func doubtPath(at now: Instant) {
+    let spacing = max(.milliseconds(300), (selectedPath?.roundTrip ?? .zero) * 2)
+    guard let current = consent, now - current.lastCheck >= spacing, now - current.lastAnswer >= .milliseconds(400) else {
+      return
+    }
+    consent?.nextCheck = now
+  }
+
   var consentDeadline: Instant? {
     var deadline: Instant?
     if let consent {
@@ -90,6 +103,7 @@ extension ICEAgent {
     if consent.outstanding.count >= 8 { consent.outstanding.removeFirst() }
     let id = TransactionID(using: &random)
     consent.outstanding.append((id, now))
+    consent.lastCheck = now
     consent.schedule(configuration.consentInterval, at: now, using: &random)
     let bytes = bindingRequest(
       id, from: consent.candidate, nominates: false, to: consent.remote, as: consent.local)

@@ -68,7 +68,7 @@ public final class Node {
   }
 
   public func start() {
-    networkWatch = try? NetworkWatch(reactor: reactor) { [unowned(unsafe) self] in uplink.networkChanged() }
+    networkWatch = try? NetworkWatch(reactor: reactor) { [unowned(unsafe) self] in networkChanged() }
     log.notice(
       "node.start", ("version", Version.current), ("node", configuration.node.name),
       ("server", configuration.rendezvous.uri.description), ("cameras", "\(feeds.count)"))
@@ -101,6 +101,7 @@ public final class Node {
     case .linkUp:
       log.notice("link.up", ("server", uplink.serverAddress?.description ?? ""))
       findStunServer()
+      linkIsBack()
       onLinkChanged?(true)
     case .linkDown(let failure, let retryIn):
       log.warning("link.down", ("reason", failure.text), ("retry_ms", "\(retryIn.wholeMilliseconds)"))
@@ -114,20 +115,20 @@ public final class Node {
       guard let session = session(handle) else { return }
       self.end(session, hangUp: false, why: "\(end == .remote ? "viewer hung up" : "call failed")")
     case .info(let handle, let contentType, let body): receiveInfo(handle, contentType, body)
-    case .callReoffered(let handle, _, _):
-      // A new offer means a restart of ICE, which this version's sessions do not need: they are called anew.
-      uplink.perform { $0.refuse(handle, 488, at: $1, into: &$2) }
+    case .callReoffered(let handle, _, let body): reoffered(handle, body)
+    case .callAnswered(let handle, _, let body): reofferAnswered(handle, body)
+    case .reofferRefused(let handle, _): reofferRefused(handle)
     case .callConfirmed(let handle, let contentType, let body):
       session(handle)?.peer.peerHasAnswer()
       receiveAnswer(handle, contentType, body)
-    case .callProgress, .callAnswered, .relaysOffered, .notified, .subscriptionEnded: break
+    case .callProgress, .relaysOffered, .notified, .subscriptionEnded: break
     }
   }
 
   /// The last answer to a PUBLISH that was no success.
   private(set) var publishRefusal: StatusCode?
 
-  private func session(_ handle: CallHandle) -> ViewerSession? { sessions.first { $0.handle == handle } }
+  func session(_ handle: CallHandle) -> ViewerSession? { sessions.first { $0.handle == handle } }
 
   // MARK: Calls
 
@@ -203,6 +204,15 @@ public final class Node {
         "session.open", ("viewer", session.viewer), ("serial", session.feed.configuration.serial),
         ("path", session.peer.path?.kind.text ?? ""), ("remote", session.peer.path?.remote.description ?? ""))
     }
+    peer.onPathChanged = { [unowned(unsafe) self, unowned(unsafe) session] path in
+      session.wantsPath = false
+      log.info(
+        "session.path", ("viewer", session.viewer), ("serial", session.feed.configuration.serial),
+        ("path", path.kind.text), ("remote", path.remote.description))
+    }
+    peer.onPathDoubtful = { [unowned(unsafe) self, unowned(unsafe) session] isDoubtful in
+      if isDoubtful { pathDoubtful(session) }
+    }
     peer.onClosed = { [unowned(unsafe) self] reason in
       guard let session = self.session(handle) else { return }
       end(session, hangUp: true, why: reason.description)
@@ -225,6 +235,8 @@ public final class Node {
       ("frames", "\(status.framesSent)"), ("dropped", "\(status.framesDropped)"))
     session.peer.onClosed = nil
     session.peer.onOpen = nil
+    session.peer.onPathChanged = nil
+    session.peer.onPathDoubtful = nil
     session.peer.onLocalCandidate = nil
     session.peer.onLocalCandidatesEnded = nil
     session.detach()

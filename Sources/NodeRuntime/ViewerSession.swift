@@ -20,6 +20,8 @@ final class ViewerSession {
   let since: Int64
   /// The call came without an offer: ours is out, and its answer comes with the ACK.
   var awaitsAnswer = false
+  /// The path is lost or in doubt, and another is looked for.
+  var wantsPath = false
   private(set) var report: ControlMessage.Report?
 
   private let log: Log
@@ -56,6 +58,8 @@ final class ViewerSession {
 
   func offer(_ frame: EncodedFrame) {
     guard let video else { return }
+    // A viewer acknowledges what it gets; one that was heard moments ago may just be slow.
+    if video.bufferedAmount > 0, peer.silence > .milliseconds(500) { peer.doubtPath() }
     guard gate.admit(bytes: frame.byteCount, isKey: frame.isKey, unsentBytes: video.bufferedAmount) == .send else {
       return
     }

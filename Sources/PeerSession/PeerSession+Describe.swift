@@ -116,6 +116,12 @@ extension PeerSession {
     var out = Outbox<ICEEvent>()
     agent?.setRemoteCredentials(
       ufrag: description.iceUfrag, password: description.icePassword, at: reactor.now, into: &out)
+    apply(out)
+    addCandidates(of: description)
+  }
+
+  func addCandidates(of description: DataChannelDescription) {
+    var out = Outbox<ICEEvent>()
     for candidate in description.candidates {
       for relay in relays { relay.permit(candidate.address) }
       guard configuration.policy != .noRelay || candidate.kind != .relayed else { continue }

@@ -57,6 +57,11 @@ extension PeerSession {
       reactor.enqueue(.signalling) { [self] in end(.setup("no UDP socket could be opened")) }
       return
     }
+    gatherCandidates()
+  }
+
+  /// What this machine and the servers it may ask know of its addresses now.
+  func gatherCandidates() {
     if configuration.policy != .relayOnly, configuration.includesHostCandidates { addHosts() }
     for relay in relays {
       add(

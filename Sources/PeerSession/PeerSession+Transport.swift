@@ -46,6 +46,7 @@ extension PeerSession {
       }
       return
     }
+    lastReceivedAt = reactor.now
     var out = DTLSSession.Output()
     dtls.receive(bytes, at: reactor.now, into: &out)
     apply(out)
@@ -89,7 +90,8 @@ extension PeerSession {
       case .consentDoubtful: onPathDoubtful?(true)
       case .consentRestored: onPathDoubtful?(false)
       case .consentLost: end(.consentLost)
-      case .failed(let failure): end(.noPath(failure))
+      // A restart that finds nothing better leaves the session on the path it has.
+      case .failed(let failure): if agent?.selectedPath == nil { end(.noPath(failure)) }
       }
     }
   }

@@ -42,6 +42,8 @@ public final class PeerSession {
   public internal(set) var receivedBytes: UInt64 = 0
   public internal(set) var sentDatagrams: UInt64 = 0
   public internal(set) var receivedDatagrams: UInt64 = 0
+  /// When data last came over a checked path; the start before that.
+  var lastReceivedAt: Instant
   public internal(set) var trace = PeerTrace()
   /// The peer's `max-message-size` (RFC 8841 §6), and 256 KiB at most.
   public internal(set) var maximumSendSize = 65_536
@@ -78,11 +80,15 @@ public final class PeerSession {
     self.identity = identity
     self.configuration = configuration
     startedAt = reactor.now
+    lastReceivedAt = reactor.now
   }
 
   // MARK: What the owner may ask
 
   public var isClosed: Bool { phase == .closed }
+
+  /// Since data last came over a checked path.
+  public var silence: Duration { reactor.now - lastReceivedAt }
 
   /// `nil` until a pair works.
   public var path: PeerPath? {
@@ -95,6 +101,13 @@ public final class PeerSession {
 
   /// Bytes of all channels the network has not taken yet.
   public var bufferedAmount: Int { channels?.association.queuedBytes ?? 0 }
+
+  /// Data that should have come did not: finds out whether the path lives. ``onPathDoubtful`` tells when it does not.
+  public func doubtPath() {
+    guard phase != .closed else { return }
+    agent?.doubtPath(at: reactor.now)
+    arm()
+  }
 
   // MARK: Channels
 

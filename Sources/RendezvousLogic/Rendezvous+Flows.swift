@@ -6,7 +6,7 @@ import SIP
 extension Rendezvous {
   var hasTimedState: Bool {
     !flows.isEmpty || locations.count > 0 || publications.count > 0 || subscriptions.count > 0 || !answered.isEmpty
-      || sessions.count > 0
+      || !sessions.isEmpty
   }
 
   func openConnection(_ flow: Flow) {
@@ -41,7 +41,7 @@ extension Rendezvous {
     }
     subscriptions.remove(on: flow)
     failForwarding(over: flow)
-    sessions.flowLost(flow)
+    sessions.flowLost(flow, at: now)
   }
 
   /// What a lost flow published goes to another live flow of the same device, or ends.

@@ -120,13 +120,23 @@ extension Rendezvous {
   func destination(_ request: Message, along tokens: [Flow], on flow: Flow) -> Flow? {
     // RFC 5626 §5.3: a token that names the flow the request came over was given to this very peer.
     // One whose flow has changed since shows who it is instead.
-    let isOwn = tokens.contains(flow) || flows[flow]?.account != nil && flow.transport.isReliable
+    let callID = request.callID ?? ""
+    let isOwn =
+      tokens.contains(flow) || sessions.uses(flow, callID: callID)
+      || flows[flow]?.account != nil && flow.transport.isReliable
+    var sender: String?
     if !isOwn {
-      guard request.method != .ack, authenticate(request, on: flow, .proxy) != nil else { return nil }
+      guard request.method != .ack else { return nil }
+      sender = authenticate(request, on: flow, .proxy)
+      guard sender != nil else { return nil }
     }
-    guard let target = tokens.last(where: { $0 != flow }) ?? tokens.last else { return nil }
+    guard let named = tokens.last(where: { $0 != flow }) ?? tokens.last else { return nil }
+    if let left = tokens.first(where: { $0 != named }), left != flow {
+      sessions.follow(callID, from: left, to: flow) { $0 == sender || flows[flow]?.carries($0) == true }
+    }
+    let target = sessions.presentFlow(of: named, callID: callID)
     let isAlive =
-      flows[target] != nil || target.transport == .udp && sessions.uses(target, callID: request.callID ?? "")
+      flows[target] != nil || target.transport == .udp && sessions.uses(target, callID: callID)
     guard isAlive else {
       // RFC 5626 §5.3.1: "the proxy SHOULD send a 430 (Flow Failed) response".
       answer(request, 430, on: flow)

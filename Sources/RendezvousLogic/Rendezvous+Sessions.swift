@@ -14,8 +14,10 @@ extension Rendezvous {
     else { return }
     let session = Sessions.Session(
       account: exchange.account ?? "", called: request.requestURI?.decodedUser ?? "",
-      caller: Sessions.End(flow: exchange.flow, address: from, target: here, sequence: sequence),
-      callee: Sessions.End(flow: callee, address: to, target: there, sequence: 0), touched: now)
+      caller: Sessions.End(
+        flow: exchange.flow, account: exchange.account, address: from, target: here, sequence: sequence),
+      callee: Sessions.End(
+        flow: callee, account: flows[callee]?.account, address: to, target: there, sequence: 0), touched: now)
     sessions.begin(callID, session, limit: configuration.maximumSessions)
     // Called off a moment too late.
     if exchange.account != nil, !isAllowed(session.account, session.called, since: directory) {

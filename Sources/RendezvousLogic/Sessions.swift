@@ -1,18 +1,33 @@
 import EdgeCore
 import SIP
 
-/// Dialogs that an INVITE made through this server: counted, and known to be somebody's.
+/// Dialogs that an INVITE made through this server: counted, known to be somebody's, and followed when one of their
+/// ends comes back over another flow.
 ///
 /// The media runs from peer to peer, so this is all the server knows of a session.
 struct Sessions {
   /// What a request of one end to the other end is made of (RFC 3261 §12.2.1.1).
   struct End {
+    /// The flow the dialog was made over, which its Record-Route names for as long as it lives.
+    let original: Flow
+    /// Where this end is reached now.
     var flow: Flow
+    /// `nil` for one that was not known when the dialog was made.
+    let account: String?
     /// With its tag.
     var address: NameAddress
     var target: URI
     /// The highest CSeq number it has sent.
     var sequence: UInt32
+
+    init(flow: Flow, account: String?, address: NameAddress, target: URI, sequence: UInt32) {
+      original = flow
+      self.flow = flow
+      self.account = account
+      self.address = address
+      self.target = target
+      self.sequence = sequence
+    }
   }
 
   struct Session {
@@ -23,15 +38,22 @@ struct Sessions {
     var caller: End
     var callee: End
     var touched: Instant
+    /// When an end's flow was lost, and none has taken its place.
+    var lostAt: Instant?
   }
 
   /// A dialog that shows no sign of life for so long was left without a BYE.
   private static let lifetime: Duration = .seconds(12 * 3600)
+  /// How long a device whose network changed may take to come back to its calls.
+  private static let grace: Duration = .seconds(60)
 
   private var byID: [String: Session] = [:]
   private var ofFlow: [Flow: Set<String>] = [:]
+  private var lost: Set<String> = []
 
-  var count: Int { byID.count }
+  /// Those with both ends there.
+  var count: Int { byID.count - lost.count }
+  var isEmpty: Bool { byID.isEmpty }
 
   subscript(callID: String) -> Session? { byID[callID] }
 
@@ -40,6 +62,13 @@ struct Sessions {
 
   func uses(_ flow: Flow, callID: String) -> Bool {
     byID[callID].map { $0.caller.flow == flow || $0.callee.flow == flow } ?? false
+  }
+
+  /// Where the end that a flow token names is reached now.
+  func presentFlow(of named: Flow, callID: String) -> Flow {
+    guard let session = byID[callID] else { return named }
+    if session.caller.original == named { return session.caller.flow }
+    return session.callee.original == named ? session.callee.flow : named
   }
 
   mutating func begin(_ callID: String, _ session: Session, limit: Int) {
@@ -62,20 +91,49 @@ struct Sessions {
     byID[callID] = session
   }
 
+  /// The end that was made over `original` speaks over `flow` now, if `isOf` finds that its account is there.
+  mutating func follow(_ callID: String, from original: Flow, to flow: Flow, where isOf: (String) -> Bool) {
+    guard var session = byID[callID] else { return }
+    let isCaller = session.caller.original == original
+    let end = isCaller ? session.caller : session.callee
+    guard end.original == original, end.flow != flow, let account = end.account, isOf(account) else { return }
+    if isCaller { session.caller.flow = flow } else { session.callee.flow = flow }
+    session.lostAt = nil
+    byID[callID] = session
+    lost.remove(callID)
+    forget(callID, on: end.flow)
+    ofFlow[flow, default: []].insert(callID)
+  }
+
   mutating func end(_ callID: String) {
     guard let session = byID.removeValue(forKey: callID) else { return }
-    for flow in [session.caller.flow, session.callee.flow] {
-      ofFlow[flow]?.remove(callID)
-      if ofFlow[flow]?.isEmpty == true { ofFlow[flow] = nil }
+    lost.remove(callID)
+    forget(callID, on: session.caller.flow)
+    forget(callID, on: session.callee.flow)
+  }
+
+  private mutating func forget(_ callID: String, on flow: Flow) {
+    ofFlow[flow]?.remove(callID)
+    if ofFlow[flow]?.isEmpty == true { ofFlow[flow] = nil }
+  }
+
+  /// One end of these dialogs cannot be reached before it speaks up over another flow.
+  mutating func flowLost(_ flow: Flow, at now: Instant) {
+    for callID in ofFlow.removeValue(forKey: flow) ?? [] {
+      // Nobody is left to come back to.
+      guard byID[callID]?.lostAt == nil else {
+        end(callID)
+        continue
+      }
+      byID[callID]?.lostAt = now
+      lost.insert(callID)
     }
   }
 
-  /// A dialog one of whose ends lost its flow cannot be ended by a BYE along it any more.
-  mutating func flowLost(_ flow: Flow) {
-    for callID in ofFlow[flow] ?? [] { end(callID) }
-  }
-
   mutating func removeExpired(at now: Instant) {
-    for (callID, session) in byID where now - session.touched >= Self.lifetime { end(callID) }
+    for (callID, session) in byID {
+      let isLost = session.lostAt.map { now - $0 >= Self.grace } ?? false
+      if isLost || now - session.touched >= Self.lifetime { end(callID) }
+    }
   }
 }

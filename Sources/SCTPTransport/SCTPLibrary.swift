@@ -92,11 +92,11 @@ enum SCTPLibrary {
     // is for paths nobody has measured. The maximum is short because ICE decides when a path is dead.
     usrsctp_sysctl_set_sctp_rto_min_default(200)
     usrsctp_sysctl_set_sctp_rto_initial_default(400)
-    usrsctp_sysctl_set_sctp_rto_max_default(3000)
+    usrsctp_sysctl_set_sctp_rto_max_default(1000)
     usrsctp_sysctl_set_sctp_init_rto_max_default(3000)
     usrsctp_sysctl_set_sctp_delayed_sack_time_default(20)
-    usrsctp_sysctl_set_sctp_assoc_rtx_max_default(30)
-    usrsctp_sysctl_set_sctp_path_rtx_max_default(30)
+    usrsctp_sysctl_set_sctp_assoc_rtx_max_default(60)
+    usrsctp_sysctl_set_sctp_path_rtx_max_default(60)
     usrsctp_sysctl_set_sctp_init_rtx_max_default(16)
     // RFC 6928's window of ten packets: the first picture of a camera is larger than three.
     usrsctp_sysctl_set_sctp_initial_cwnd(10)

@@ -30,6 +30,10 @@ public struct ViewStats: Hashable, Sendable {
   public var answered: Duration?
   public var pathFound: Duration?
   public var opened: Duration?
+  /// The longest time between two pictures.
+  public var longestGap: Duration?
+  /// New paths found in the middle of the session.
+  public var pathChanges: Int64 = 0
 
   public init(serial: String) {
     self.serial = serial
@@ -62,6 +66,8 @@ public struct ViewStats: Hashable, Sendable {
       .init("answer_ms", answered.map { .milliseconds($0) } ?? .null),
       .init("path_ms", pathFound.map { .milliseconds($0) } ?? .null),
       .init("open_ms", opened.map { .milliseconds($0) } ?? .null),
+      .init("longest_gap_ms", longestGap.map { .integer($0.statusMilliseconds) } ?? .null),
+      .init("path_changes", .integer(pathChanges)),
     ])
   }
 

@@ -51,6 +51,15 @@ final class DatagramFlow {
     carryOut()
   }
 
+  /// Asks now whether the server still answers, and still sees the same address.
+  func doubt() {
+    guard let waiting = nextRequest else { return }
+    reactor.cancel(waiting)
+    nextRequest = nil
+    heartbeat.start(at: reactor.now, into: &outbox)
+    carryOut()
+  }
+
   func send(_ bytes: [UInt8]) { socket.send(Datagram(destination: server, bytes: bytes)) }
 
   func close() {

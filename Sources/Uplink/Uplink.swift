@@ -83,7 +83,21 @@ public final class Uplink {
   /// Removes the registration, closes the flow, and then calls ``onStopped``.
   public func stop() { perform { $0.stop(at: $1, into: &$2) } }
 
-  public func networkChanged() { perform { $0.networkChanged(at: $1, into: &$2) } }
+  /// Whether the link still works is found out at once: after a change of this machine's network, or when something
+  /// else that should work does not.
+  public func networkChanged() {
+    if let stream, let local = stream.localAddress, !isOurs(local.ip) {
+      stream.close()
+      flowClosed(attempt, "the address \(local.ip) is not this machine's any more", nil)
+    }
+    datagrams?.doubt()
+    perform { $0.networkChanged(at: $1, into: &$2) }
+  }
+
+  private func isOurs(_ address: IPAddress) -> Bool {
+    guard let all = try? NetworkInterfaces.addresses() else { return true }
+    return all.contains { $0.address.unmapped == address.unmapped }
+  }
 
   /// Gives the agent a command and carries out what follows from it.
   @discardableResult

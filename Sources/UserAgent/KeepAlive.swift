@@ -8,10 +8,12 @@ public import EdgeCore
 public enum KeepAlive: Hashable, Sendable {
   case idle
   case resting(interval: Duration, until: Instant)
-  case awaitingPong(interval: Duration, sentAt: Instant)
+  case awaitingPong(interval: Duration, sentAt: Instant, until: Instant)
 
   /// RFC 5626 §4.4.1: "If no CRLF is received within 10 seconds ... MUST treat the flow as failed."
   public static let pongTimeout = Duration.seconds(10)
+  /// As long when there is reason to believe that the flow is dead, and something waits for the next one.
+  public static let doubtfulPongTimeout = Duration.seconds(2)
 
   public enum Action: Hashable, Sendable {
     case none
@@ -35,9 +37,23 @@ public enum KeepAlive: Hashable, Sendable {
 
   public mutating func stop() { self = .idle }
 
+  /// Finds out now, not at the next heartbeat, whether the flow lives.
+  public mutating func doubt(at now: Instant) -> Action {
+    switch self {
+    case .idle: return .none
+    case .resting(let interval, _):
+      self = .awaitingPong(interval: interval, sentAt: now, until: now + Self.doubtfulPongTimeout)
+      return .ping
+    case .awaitingPong(let interval, let sentAt, let until):
+      self = .awaitingPong(
+        interval: interval, sentAt: sentAt, until: min(until, now + Self.doubtfulPongTimeout))
+      return .none
+    }
+  }
+
   /// - Returns: the round trip, when a pong was awaited; `nil` for a CRLF out of the blue.
   public mutating func receivePong(at now: Instant, using random: inout some RandomNumberGenerator) -> Duration? {
-    guard case .awaitingPong(let interval, let sentAt) = self else { return nil }
+    guard case .awaitingPong(let interval, let sentAt, _) = self else { return nil }
     start(interval: interval, at: now, using: &random)
     return now - sentAt
   }
@@ -47,10 +63,10 @@ public enum KeepAlive: Hashable, Sendable {
     case .idle: return .none
     case .resting(let interval, let until):
       guard now >= until else { return .none }
-      self = .awaitingPong(interval: interval, sentAt: now)
+      self = .awaitingPong(interval: interval, sentAt: now, until: now + Self.pongTimeout)
       return .ping
-    case .awaitingPong(_, let sentAt):
-      guard now >= sentAt + Self.pongTimeout else { return .none }
+    case .awaitingPong(_, _, let until):
+      guard now >= until else { return .none }
       self = .idle
       return .declareDead
     }
@@ -60,7 +76,7 @@ public enum KeepAlive: Hashable, Sendable {
     switch self {
     case .idle: nil
     case .resting(_, let until): until
-    case .awaitingPong(_, let sentAt): sentAt + Self.pongTimeout
+    case .awaitingPong(_, _, let until): until
     }
   }
 }

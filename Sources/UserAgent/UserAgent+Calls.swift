@@ -108,14 +108,19 @@ extension UserAgent {
     start(info, for: .info(handle), at: now, into: &out)
   }
 
+  /// Whether ``reoffer(_:contentType:body:at:into:)`` would send: logged in, the call stands, and no other offer is
+  /// under way.
+  public func canReoffer(_ handle: CallHandle) -> Bool {
+    guard state == .ready, let call = calls[handle], case .established = call.phase else { return false }
+    return !call.isReoffering && !call.isGivenUp
+  }
+
   /// Offers anew inside an established call, after an ICE restart (RFC 3261 §14.1), unless an offer of either side is
   /// under way. An answer comes as ``UserAgentEvent/callAnswered(_:contentType:body:)``; a refusal leaves the call as it is.
   public mutating func reoffer(
     _ handle: CallHandle, contentType: String, body: [UInt8], at now: Instant, into out: inout UserAgentOutbox
   ) {
-    guard state == .ready, let call = calls[handle], case .established = call.phase, !call.isReoffering,
-      !call.isGivenUp, var request = calls[handle]?.dialog?.request(.invite)
-    else { return }
+    guard canReoffer(handle), var request = calls[handle]?.dialog?.request(.invite) else { return }
     request.contact = contact
     describeAbilities(&request)
     request.setBody(body, type: contentType)
@@ -181,6 +186,8 @@ extension UserAgent {
       out.events.append(.callAnswered(handle, contentType: response.mediaType ?? "", body: response.body))
     } else if status == 481 || status == 408 {
       endCall(handle, .remote, into: &out)
+    } else if !call.isGivenUp {
+      out.events.append(.reofferRefused(handle, status))
     }
   }
 

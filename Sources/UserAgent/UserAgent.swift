@@ -157,11 +157,7 @@ public struct UserAgent {
       backoff.reset()
       connect(into: &out)
     case .ready:
-      // Find out now, not at the next heartbeat, whether the flow survived.
-      if case .resting(let interval, _) = heartbeat {
-        heartbeat = .resting(interval: interval, until: now)
-        tick(at: now, into: &out)
-      }
+      if heartbeat.doubt(at: now) == .ping { out.actions.append(.send([0x0D, 0x0A, 0x0D, 0x0A])) }
     case .idle, .connecting, .loggingIn, .leaving, .stopped: break
     }
   }

@@ -62,6 +62,8 @@ public enum UserAgentEvent: Hashable, Sendable {
   case callEnded(CallHandle, CallEnd)
   /// A re-INVITE with a new offer: answer it with `accept`.
   case callReoffered(CallHandle, contentType: String, body: [UInt8])
+  /// Our own new offer was refused, 491 when the other side's crossed it; the call stays as it is (RFC 3261 §14.1).
+  case reofferRefused(CallHandle, StatusCode)
   case info(CallHandle, contentType: String, body: [UInt8])
 
   case notified(SubscriptionHandle, contentType: String, body: [UInt8])

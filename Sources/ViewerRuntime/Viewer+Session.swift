@@ -34,7 +34,13 @@ extension Viewer {
     }
     session.onChannel = { [unowned(unsafe) self] channel in receive(channel) }
     session.onOpen = { [unowned(unsafe) self] in opened() }
-    session.onPathChanged = { [unowned(unsafe) self] path in pathChanged(path) }
+    session.onPathChanged = { [unowned(unsafe) self] path in
+      pathChanged(path)
+      roamed()
+    }
+    session.onPathDoubtful = { [unowned(unsafe) self] isDoubtful in
+      if isDoubtful { roam("the node does not answer") }
+    }
     session.onClosed = { [unowned(unsafe) self] reason in sessionClosed(reason) }
     session.onLocalCandidate = { [unowned(unsafe) self] candidate in tell([candidate], isLast: false) }
     session.onLocalCandidatesEnded = { [unowned(unsafe) self] in tell([], isLast: true) }
@@ -80,6 +86,7 @@ extension Viewer {
   }
 
   private func show(_ frame: DecodedFrame) {
+    if let lastFrameAt { longestGap = max(longestGap ?? .zero, reactor.now - lastFrameAt) }
     lastFrameAt = reactor.now
     cameraTrouble = nil
     if firstFrameAt == nil {
@@ -157,10 +164,12 @@ extension Viewer {
     control?.onMessage = nil
     control = nil
     offer = nil
+    roaming = Roaming(changes: roaming.changes)
     session.onClosed = nil
     session.onOpen = nil
     session.onChannel = nil
     session.onPathChanged = nil
+    session.onPathDoubtful = nil
     session.onLocalCandidate = nil
     session.onLocalCandidatesEnded = nil
     // The session may be what is calling us: let it return before it goes.

@@ -47,6 +47,7 @@ public final class Viewer {
   var stunServer: SocketAddress?
   var firstFrameAt: Instant?
   var lastFrameAt: Instant?
+  var longestGap: Duration?
   var framesAtLastReport: Int64 = 0
   var bytesAtLastReport: Int64 = 0
   var unwritten: Int64 = 0
@@ -58,6 +59,9 @@ public final class Viewer {
   var cameraTrouble: String?
   var failures = 0
   var isFinishing = false
+  var roaming = Roaming()
+  var networkWatch: NetworkWatch?
+  var watchTimer: Reactor.TimerToken?
   private var timers: [Reactor.TimerToken] = []
   var durationTimer: Reactor.TimerToken?
   var patienceTimer: Reactor.TimerToken?
@@ -94,6 +98,7 @@ public final class Viewer {
     uplink.start()
     prepareOffer()
     everySecond()
+    watchNetwork()
   }
 
   /// Ends in order: BYE, the session, the file.
@@ -115,6 +120,7 @@ public final class Viewer {
       if failures == 0 { exchanges += account.uri.transport == .tls ? 2 : 1 }
       failures = 0
       placeCall()
+      linkIsBack()
     case .linkDown(let failure, let retryIn):
       isLinkUp = false
       linkFailed(failure, retryIn)
@@ -127,7 +133,9 @@ public final class Viewer {
         let fragment = try? TrickleFragment(parsing: body.span.bytes)
       else { return }
       peer?.receive(fragment)
-    case .callReoffered(let handle, _, _): uplink.perform { $0.refuse(handle, 488, at: $1, into: &$2) }
+    case .callReoffered(let handle, _, let body): reoffered(handle, body)
+    // The node's own offer crossed ours and is answered; should it bring nothing, ours is made again.
+    case .reofferRefused: break
     case .heartbeat, .published, .publishRefused, .incomingCall, .callConfirmed, .notified, .subscriptionEnded: break
     }
   }
@@ -161,7 +169,9 @@ public final class Viewer {
     guard handle == call, let peer else { return }
     relaysAreKnown()
     do throws(SDPError) {
-      peer.accept(try DataChannelDescription(parsing: body.span.bytes))
+      let answer = try DataChannelDescription(parsing: body.span.bytes)
+      if peer.isOpen { return peer.acceptRestart(answer) }
+      peer.accept(answer)
       sendHeldCandidates()
     } catch {
       uplink.perform { $0.hangUp(handle, at: $1, into: &$2) }
@@ -232,7 +242,11 @@ public final class Viewer {
     guard !isFinishing else { return }
     let stats = stats
     isFinishing = true
-    for timer in timers + [durationTimer, patienceTimer, retryTimer].compactMap({ $0 }) { reactor.cancel(timer) }
+    for timer in timers + [durationTimer, patienceTimer, retryTimer, watchTimer].compactMap({ $0 }) {
+      reactor.cancel(timer)
+    }
+    networkWatch?.close()
+    networkWatch = nil
     if let text { progress.fail(text) }
     let handle = call
     call = nil
@@ -275,6 +289,8 @@ public final class Viewer {
     stats.bytes = receiver.bytes
     stats.rawBytes = receiver.rawBytes
     stats.roundTripsToFirstFrame = firstFrameAt == nil ? nil : exchanges
+    stats.longestGap = longestGap
+    stats.pathChanges = roaming.changes
     stats.format = receiver.lastFormat?.pixelFormat.name
     stats.size = receiver.lastFormat.map { "\($0.width)x\($0.height)" }
     if let first = firstFrameAt, let last = lastFrameAt, last > first {

@@ -68,6 +68,22 @@ struct SessionTests {
     #expect(world.peers.map(\.sentChecks) == sent)
   }
 
+  @Test func `a doubted path is judged in a second, and one that lives is not troubled`() {
+    let world = connected(.portRestricted, .portRestricted, seed: 4)
+    for isDead in [false, true] {
+      world.net.lossPercent = isDead ? 100 : 0
+      let before = world.peers[0].sentChecks
+      for _ in 0..<10 {
+        let now = world.now
+        world.peers[0].agent.doubtPath(at: now)
+        world.run(for: .milliseconds(100))
+      }
+      // One each 300 ms, however often it is asked for.
+      #expect(world.peers[0].sentChecks - before <= 4)
+      #expect(world.peers[0].events.contains(.consentDoubtful) == isDead)
+    }
+  }
+
   @Test func `answers that come back after a gap restore consent`() {
     let world = connected(nil, nil, seed: 3)
     world.net.lossPercent = 100

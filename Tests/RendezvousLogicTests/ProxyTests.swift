@@ -339,6 +339,47 @@ struct ProxyRuleTests {
     #expect(scene.node.received().map(\.method) == [.bye])
   }
 
+  @Test func `a call follows each of its ends to another connection, and is found there`() {
+    let scene = Scene()
+    let call = scene.call()
+    let (oldNode, oldViewer) = (scene.node.flow, scene.viewer.flow)
+    #expect(scene.world.rendezvous.sessions.count == 1)
+    scene.world.drop(oldViewer)
+    #expect(scene.world.rendezvous.sessions.count == 0)
+    scene.viewer.flow = scene.world.connect()
+    scene.viewer.send(scene.inside(.info, call, fromNode: false, number: 2))
+    #expect(scene.node.received().map(\.method) == [.info])
+    #expect(scene.world.rendezvous.sessions.count == 1)
+    // What the node says now finds the viewer, along the route it always had.
+    scene.world.deliver(scene.inside(.info, call, fromNode: true, number: 2), on: oldNode)
+    #expect(scene.viewer.received().contains { $0.method == .info })
+    scene.world.drop(oldNode)
+    scene.node.flow = scene.world.connect()
+    scene.node.register()
+    _ = scene.node.received()
+    scene.world.deliver(scene.inside(.info, call, fromNode: true, number: 3), on: scene.node.flow)
+    #expect(scene.viewer.received().contains { $0.method == .info })
+    scene.viewer.send(scene.inside(.bye, call, fromNode: false, number: 4))
+    #expect(scene.node.received().map(\.method) == [.bye])
+  }
+
+  @Test func `a call follows nobody who is not one of its ends, and waits a minute only`() {
+    let scene = Scene()
+    let call = scene.call()
+    scene.world.drop(scene.viewer.flow)
+    let other = Peer(scene.world, "bob", on: scene.world.connect())
+    other.register()
+    var stolen = scene.inside(.info, call, fromNode: false, number: 2)
+    stolen.from?.uri.user = "bob"
+    other.send(stolen)
+    _ = scene.node.received()
+    scene.world.deliver(scene.inside(.info, call, fromNode: true, number: 2), on: scene.node.flow)
+    #expect(scene.world.responses(scene.node.flow) == [430])
+    #expect(!other.received().contains { $0.method == .info })
+    scene.world.advance(.seconds(120))
+    #expect(scene.world.rendezvous.sessions.isEmpty)
+  }
+
   @Test func `CANCEL is answered, waits for the node to show itself, and ends in 487`() {
     let scene = Scene()
     let (_, atNode) = scene.invite()

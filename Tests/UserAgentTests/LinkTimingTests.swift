@@ -53,6 +53,23 @@ struct KeepAliveTests {
     #expect(heartbeat.receivePong(at: due + .milliseconds(50), using: &random) == nil)
   }
 
+  @Test func `a doubted flow is asked at once and given two seconds`() {
+    var random = SeededRandom(seed: 3)
+    var heartbeat = KeepAlive.idle
+    #expect(heartbeat.doubt(at: .zero) == .none)
+    heartbeat.start(interval: .seconds(25), at: .zero, using: &random)
+    #expect(heartbeat.doubt(at: .zero + .seconds(1)) == .ping)
+    #expect(heartbeat.doubt(at: .zero + .seconds(2)) == .none)
+    #expect(heartbeat.tick(at: .zero + .milliseconds(2999)) == .none)
+    #expect(heartbeat.tick(at: .zero + .seconds(3)) == .declareDead)
+    // Also when the regular question was under way.
+    heartbeat.start(interval: .seconds(25), at: .zero, using: &random)
+    let due = heartbeat.nextDeadline!
+    #expect(heartbeat.tick(at: due) == .ping)
+    #expect(heartbeat.doubt(at: due + .seconds(1)) == .none)
+    #expect(heartbeat.nextDeadline == due + .seconds(3))
+  }
+
   @Test func `ten seconds without a pong kill the flow, once`() {
     var random = SeededRandom(seed: 3)
     var heartbeat = KeepAlive.idle
