@@ -46,7 +46,8 @@ extension ICEAgent {
   /// missed instead of two intervals. RFC 7675 §5.1 spaces checks to spare the network; these replace a stream.
   public mutating func doubtPath(at now: Instant) {
     let spacing = max(.milliseconds(300), (selectedPath?.roundTrip ?? .zero) * 2)
-    guard let current = consent, now - current.lastCheck >= spacing, now - current.lastAnswer >= .milliseconds(400) else {
+    guard let current = consent, now - current.lastCheck >= spacing, now - current.lastAnswer >= .milliseconds(400)
+    else {
       return
     }
     consent?.nextCheck = now
