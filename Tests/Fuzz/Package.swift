@@ -11,6 +11,12 @@ let common: [SwiftSetting] = [
   .enableExperimentalFeature("Lifetimes"),
 ]
 
+#if arch(x86_64)
+  let v3Flags = ["-Xcc", "-march=x86-64-v3"]
+#else
+  let v3Flags: [String] = []
+#endif
+
 /// libFuzzer brings the loop; `FuzzDriver` brings a `main` for each of these.
 func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .executableTarget(
@@ -23,6 +29,7 @@ let package = Package(
   name: "fuzz",
   targets: [
     .systemLibrary(name: "CExpat"),
+    .systemLibrary(name: "CLinux"),
     .systemLibrary(name: "CYaml"),
     .target(name: "EdgeCore", swiftSettings: common),
     .target(name: "STUN", dependencies: ["EdgeCore"], swiftSettings: common),
@@ -33,7 +40,14 @@ let package = Package(
     .target(name: "StatusModel", dependencies: ["EdgeCore"], swiftSettings: common),
     .target(name: "Config", dependencies: ["EdgeCore", "CYaml"], swiftSettings: common),
     .target(name: "XMLDocument", dependencies: ["EdgeCore", "PIDF", "CExpat"], swiftSettings: common),
+    .target(name: "Picture", dependencies: ["EdgeCore"], swiftSettings: common),
+    .target(name: "FrameKernels", swiftSettings: common),
+    .target(name: "FrameKernelsV3", swiftSettings: common + [.unsafeFlags(v3Flags)]),
+    .target(
+      name: "FrameCodec", dependencies: ["EdgeCore", "Picture", "FrameKernels", "FrameKernelsV3"],
+      swiftSettings: common),
     .target(name: "FuzzDriver"),
+    fuzzer("FuzzFrames", ["CLinux", "FrameCodec"]),
     fuzzer("FuzzICE", ["EdgeCore", "STUN", "ICE"]),
     fuzzer("FuzzJSON", ["StatusModel"]),
     fuzzer("FuzzSDP", ["SDP"]),

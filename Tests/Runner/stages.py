@@ -126,8 +126,14 @@ def qemu(only):
     return outcome
 
 
+def frame_benchmark():
+    """The frame coder as a program: it times itself, and writes what it makes."""
+    return build_step("frame-benchmark", ["swift", "build", "-c", "release", "--product", "frame-benchmark"], 900)
+
+
 def interop(only):
     outcome = programs()
+    outcome.add(frame_benchmark())
     outcome.add(environment())
     outcome.add(pool.run("interop", [ROOT / "Tests" / "Interop"], only, LOGS))
     return outcome

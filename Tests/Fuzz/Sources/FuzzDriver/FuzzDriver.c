@@ -8,6 +8,7 @@ int LLVMFuzzerRunDriver(int *argc, char ***argv, int (*one)(const uint8_t *, siz
 #define ENTRY(name) \
   int name##_main(int argc, char **argv) { return LLVMFuzzerRunDriver(&argc, &argv, LLVMFuzzerTestOneInput); }
 
+ENTRY(FuzzFrames)
 ENTRY(FuzzICE)
 ENTRY(FuzzJSON)
 ENTRY(FuzzSDP)
