@@ -34,9 +34,18 @@ public enum NodeProgram {
     }
     let box = try Node(reactor: reactor, configuration: configuration, log: log)
     node = box
+    let path = configuration.node.statusSocket
+    if let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")), slash != path.startIndex {
+      do throws(FileError) {
+        // Often below /run, which is empty after every start of the machine.
+        try File.makeDirectories(String(path[..<slash]))
+      } catch {
+        throw SetupProblem("the status socket cannot be opened: \(error)")
+      }
+    }
     let server: StatusServer
     do throws(UnixListener.Failure) {
-      server = try StatusServer(reactor: reactor, path: configuration.node.statusSocket) {
+      server = try StatusServer(reactor: reactor, path: path) {
         Array(JSONWriter.text(box.status.json).utf8)
       }
     } catch {

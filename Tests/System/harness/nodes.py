@@ -123,13 +123,15 @@ class Node:
     """`edge run` on one machine of the net."""
 
     def __init__(self, case, namespace, server, name="gate-box", cameras=None, resources=None, transport="tls",
-                 account=None):
+                 account=None, program=None):
         self.case, self.namespace, self.server, self.name = case, namespace, server, name
+        self.program = program or case.program("edge")
         self.folder = case.folder / name
         self.folder.mkdir()
         self.account = account or Account(server, name, server.account(name, node=True), transport)
         self.config = self.folder / "edge.yaml"
-        self.socket = self.folder / "s.sock"
+        # `edge run` makes the directory, as below /run.
+        self.socket = self.folder / "run" / "s.sock"
         self.cameras = cameras if cameras is not None else [
             {"serial": "CAM-1", "source": "testcard", "size": "320x240", "fps": 15}]
         self.settings = {
@@ -140,7 +142,7 @@ class Node:
     def start(self):
         self.config.write_text(yaml(self.settings))
         self.process = self.case.start(
-            self.name, [self.case.program("edge"), "run", "--config", self.config], self.namespace)
+            self.name, [self.program, "run", "--config", self.config], self.namespace)
         return self
 
     def command(self, *arguments, **options):
