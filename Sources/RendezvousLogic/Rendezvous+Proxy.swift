@@ -83,6 +83,8 @@ extension Rendezvous {
       else { return .refused(480) }
       return .found([Destination(flow: binding.flow, uri: URI(binding.contact))])
     }
+    // Granted, and no node has published it yet.
+    if directory.accounts[name] == nil, directory.mayWatch(account, name) { return .refused(480) }
     guard directory.accounts[name] != nil, directory.mayReach(account, name) else { return .refused(404) }
     let found = newestBindings(of: name).filter { $0.flow != flow || name != account }
     guard !found.isEmpty else { return .refused(480) }

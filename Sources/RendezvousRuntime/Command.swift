@@ -218,7 +218,7 @@ enum Help {
       """
       Usage: edge-rendezvous account remove NAME [--config FILE]
 
-      Removes the account, its grants and its serials, and ends its connections.
+      Removes the account, its grants and its serials, and ends its calls and connections.
 
       """
     ),
@@ -236,7 +236,7 @@ enum Help {
       """
       Usage: edge-rendezvous revoke USER SERIAL [--config FILE]
 
-      Takes a grant back. Who watches the camera's presence is told at once; the next call is refused.
+      Takes a grant back, at once: the picture USER is watching ends, and the next call is refused.
 
       """
     ),
