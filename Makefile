@@ -21,7 +21,7 @@ packages: ## installs the Debian packages building and testing need (root or sud
 
 build: ## builds edge and edge-rendezvous for this machine (release)
 	@Firmware/install-packages build
-	$(call step,building edge and edge-rendezvous,swift build -c release --product edge && swift build -c release --product edge-rendezvous)
+	$(call step,building edge and edge-rendezvous,swift build -c release --static-swift-stdlib --product edge && swift build -c release --static-swift-stdlib --product edge-rendezvous)
 
 demo: build ## rendezvous, node and viewer on this machine; ends with a picture
 	@.build/release/edge demo
@@ -47,7 +47,8 @@ interop: packages ## peers from packages: sipp, aiortc
 grid: packages ## measures every pair of NATs in network namespaces and prints the table
 	@Tests/run grid
 
-bench: packages ## prints the figures and holds them to their budgets
+bench: ## prints the figures and holds them to their budgets
+	@Firmware/install-packages bench
 	@Tests/run bench
 
 fuzz: packages ## every fuzzer for a few seconds, after the inputs kept from earlier runs

@@ -96,6 +96,18 @@ class Process:
         fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100
 
+    def session_cpu_seconds(self):
+        """Of this process and all it started, for programs that are several processes."""
+        total = 0
+        for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = path.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == self.pid:
+                total += int(fields[11]) + int(fields[12])
+        return total / 100
+
     def _status(self, key):
         text = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(rf"^{key}:\s+(\d+)", text, re.M)[1])
