@@ -4,54 +4,10 @@ import Testing
 
 @testable import RendezvousLogic
 
-/// A node that published CAM-1 and CAM-2, and a viewer who may see CAM-1.
-private struct Scene {
-  let world: World
-  let node: Peer
-  let viewer: Peer
-
-  init(node transport: FlowTransport = .tls, viewer viewerTransport: FlowTransport = .tls) {
-    world = World()
-    node = Peer(world, "gate-box", on: world.connect(transport))
-    node.register()
-    node.publish("CAM-1\nCAM-2")
-    viewer = Peer(world, "alice", on: world.connect(viewerTransport))
-    viewer.register()
-    _ = node.received()
-  }
-
-  /// An INVITE up to the node's hands.
-  func invite(_ serial: String = "CAM-1") -> (answers: [Message], atNode: [Message]) {
-    let answers = viewer.send(viewer.request(.invite, serial))
-    return (answers, node.received())
-  }
-
-  /// A dialog, with its 200 at the viewer.
-  func call() -> (invite: Message, ok: Message) {
-    let invite = self.invite().atNode[0]
-    node.answer(invite, 200)
-    return (invite, viewer.received().last!)
-  }
-
-  /// A request inside the dialog, from either end.
-  func inside(_ method: SIP.Method, _ call: (invite: Message, ok: Message), fromNode: Bool, number: UInt32) -> Message {
-    let peer = fromNode ? node : viewer
-    var message = peer.request(method, "x")
-    message.requestURI = fromNode ? viewer.contact : node.contact
-    message.callID = call.ok.callID
-    message.cseq = CSeq(number, method)
-    message.from = fromNode ? call.ok.to : call.ok.from
-    message.to = fromNode ? call.ok.from : call.ok.to
-    let route = call.ok.recordRoutes
-    message.routes = fromNode ? route : route.reversed()
-    return message
-  }
-}
-
 @Suite("Calling a serial")
 struct CallingTests {
   @Test func `an INVITE reaches the node that manages the serial, with 100 at once`() throws {
-    let scene = Scene()
+    let scene = CallScene()
     let (answers, atNode) = scene.invite()
     #expect(answers.map { $0.status?.value } == [100])
     let invite = try #require(atNode.first)
@@ -67,7 +23,7 @@ struct CallingTests {
   }
 
   @Test func `ringing, acceptance, ACK and BYE go from end to end both ways, and the session is counted`() {
-    let scene = Scene()
+    let scene = CallScene()
     let invite = scene.invite().atNode[0]
     scene.node.answer(invite, 180)
     #expect(scene.viewer.received().map { $0.status?.value } == [180])
@@ -95,7 +51,7 @@ struct CallingTests {
   }
 
   @Test func `no such serial, not one's own, and no such account are one answer`() {
-    let scene = Scene()
+    let scene = CallScene()
     var shapes: Set<[String]> = []
     for name in ["CAM-77", "CAM-2", "bob", "nobody", "%00", "a%20b"] {
       let answer = scene.invite(name).answers
@@ -124,7 +80,7 @@ struct CallingTests {
   }
 
   @Test func `the node's refusal is passed through and acknowledged hop by hop`() {
-    let scene = Scene()
+    let scene = CallScene()
     let invite = scene.invite().atNode[0]
     scene.node.answer(invite, 603)
     #expect(scene.viewer.received().map { $0.status?.value } == [603])
@@ -133,62 +89,8 @@ struct CallingTests {
     #expect(scene.world.rendezvous.snapshot(at: scene.world.now).sessions == 0)
   }
 
-  @Test func `a right that is withdrawn ends the running call at both ends, and no other`() throws {
-    let scene = Scene()
-    let other = scene.call()
-    scene.world.change { $0.grant("CAM-2", to: "alice") }
-    let invite = scene.invite("CAM-2").atNode[0]
-    scene.node.answer(invite, 200, tag: "second")
-    let call = (invite: invite, ok: try #require(scene.viewer.received().last))
-    scene.world.deliver(scene.inside(.info, call, fromNode: true, number: 7), on: scene.node.flow)
-    scene.viewer.answer(scene.viewer.received()[0], 200)
-    _ = scene.node.received()
-    #expect(scene.world.rendezvous.snapshot(at: scene.world.now).sessions == 2)
-
-    let without = scene.world.directory(without: "CAM-2")
-    scene.world.change { $0 = without }
-    let atNode = try #require(scene.node.received().first)
-    let atViewer = try #require(scene.viewer.received().first)
-    #expect(atNode.method == .bye && atViewer.method == .bye)
-    // Each end takes it for the other's: same dialog, a number above the last, its own contact.
-    #expect(atNode.callID == call.ok.callID && atNode.requestURI == scene.node.contact)
-    #expect(atNode.from == call.ok.from && atNode.to?.tag == "second")
-    #expect(try #require(atNode.cseq?.number) > (try #require(invite.cseq?.number)))
-    #expect(atViewer.from?.tag == "second" && atViewer.to?.tag == call.ok.from?.tag && atViewer.cseq?.number == 8)
-    #expect(atViewer.requestURI == scene.viewer.contact)
-    scene.node.answer(atNode, 200)
-    scene.viewer.answer(atViewer, 200)
-    #expect(scene.node.received().isEmpty && scene.viewer.received().isEmpty)
-    #expect(scene.world.rendezvous.snapshot(at: scene.world.now).sessions == 1)
-    scene.world.deliver(scene.inside(.info, other, fromNode: false, number: 9), on: scene.viewer.flow)
-    #expect(scene.node.received().map(\.method) == [.info])
-  }
-
-  @Test func `an account that is removed is put out of its running calls`() {
-    let scene = Scene()
-    _ = scene.call()
-    let without = scene.world.directory(without: "CAM-2", account: "alice")
-    scene.world.change { $0 = without }
-    #expect(scene.node.received().map(\.method) == [.bye])
-    #expect(scene.viewer.received().map(\.method).contains(.bye))
-    #expect(scene.world.closed.contains(scene.viewer.flow) && !scene.world.closed.contains(scene.node.flow))
-    #expect(scene.world.rendezvous.snapshot(at: scene.world.now).sessions == 0)
-  }
-
-  @Test func `a call that still rings is called off when the right to it is withdrawn`() {
-    let scene = Scene()
-    let invite = scene.invite().atNode[0]
-    scene.node.answer(invite, 180)
-    _ = scene.viewer.received()
-    let without = scene.world.directory(without: "CAM-1")
-    scene.world.change { $0 = without }
-    #expect(scene.node.received().map(\.method) == [.cancel])
-    scene.node.answer(invite, 487)
-    #expect(scene.viewer.received().map { $0.status?.value } == [487])
-  }
-
   @Test func `a right that is withdrawn counts from the next INVITE`() {
-    let scene = Scene()
+    let scene = CallScene()
     #expect(scene.invite().atNode.count == 1)
     var without = Directory()
     for (name, account) in scene.world.directory.accounts { without.add(name, account) }
@@ -198,7 +100,7 @@ struct CallingTests {
   }
 
   @Test func `who one says to be must be who one is`() {
-    let scene = Scene()
+    let scene = CallScene()
     let mallory = Peer(scene.world, "bob")
     mallory.register()
     var forged = mallory.request(.invite, "CAM-1")
@@ -215,7 +117,7 @@ struct CallingTests {
   }
 
   @Test func `another camera cannot be had by naming it in To`() {
-    let scene = Scene()
+    let scene = CallScene()
     var message = scene.viewer.request(.invite, "CAM-1")
     message.to = NameAddress(URI(.sip, user: "CAM-2", host: domain))
     #expect(scene.viewer.send(message).last?.status == 403)
@@ -223,7 +125,7 @@ struct CallingTests {
   }
 
   @Test func `a stranger is challenged and reaches nobody`() {
-    let scene = Scene()
+    let scene = CallScene()
     let stranger = Peer(scene.world, "alice", on: scene.world.connect(.udp), password: "wrong")
     #expect(stranger.send(stranger.request(.invite, "CAM-1")).last?.status == 407)
     #expect(scene.node.received().isEmpty)
@@ -231,7 +133,7 @@ struct CallingTests {
   }
 
   @Test func `an account reaches its other devices, and those joined to it by a right`() {
-    let scene = Scene()
+    let scene = CallScene()
     #expect(scene.viewer.send(scene.viewer.request(.options, "gate-box")).isEmpty)
     #expect(scene.node.received().map(\.method) == [.options])
     let first = Peer(scene.world, "alice")
@@ -255,7 +157,7 @@ struct CallingTests {
 @Suite("Proxy rules")
 struct ProxyRuleTests {
   @Test func `Max-Forwards 0 goes no further`() {
-    let scene = Scene()
+    let scene = CallScene()
     var message = scene.viewer.request(.invite, "CAM-1")
     message.maxForwards = 0
     #expect(scene.viewer.send(message).last?.status == 483)
@@ -266,7 +168,7 @@ struct ProxyRuleTests {
   }
 
   @Test func `a request that comes back is a loop, one that comes back changed a spiral`() {
-    let scene = Scene()
+    let scene = CallScene()
     let sent = scene.viewer.request(.invite, "CAM-1")
     let answers = scene.viewer.send(sent)
     #expect(answers.last?.status == 100)
@@ -288,7 +190,7 @@ struct ProxyRuleTests {
   }
 
   @Test func `one request that arrives by two ways is merged`() {
-    let scene = Scene()
+    let scene = CallScene()
     let message = scene.viewer.request(.invite, "CAM-1")
     #expect(scene.viewer.send(message).last?.status == 100)
     var twin = message
@@ -300,7 +202,7 @@ struct ProxyRuleTests {
   }
 
   @Test func `an extension asked of proxies is refused by name`() {
-    let scene = Scene()
+    let scene = CallScene()
     var message = scene.viewer.request(.invite, "CAM-1")
     message.append(.proxyRequire, "teleport")
     let answer = scene.viewer.send(message).last
@@ -308,7 +210,7 @@ struct ProxyRuleTests {
   }
 
   @Test func `a forged route is forbidden, and a true one to a dead flow is 430`() {
-    let scene = Scene()
+    let scene = CallScene()
     let call = scene.call()
     var forged = scene.inside(.bye, call, fromNode: false, number: 2)
     forged.routes = forged.routes.map { route in
@@ -324,7 +226,7 @@ struct ProxyRuleTests {
   }
 
   @Test func `a stolen route is no use to who cannot say who he is`() {
-    let scene = Scene()
+    let scene = CallScene()
     let call = scene.call()
     let thief = scene.world.connect(.udp, from: 0xC633_6403)
     scene.world.deliver(scene.inside(.bye, call, fromNode: false, number: 2), on: thief)
@@ -333,7 +235,7 @@ struct ProxyRuleTests {
   }
 
   @Test func `a device whose connection changed can still end its call`() {
-    let scene = Scene()
+    let scene = CallScene()
     let call = scene.call()
     scene.viewer.flow = scene.world.connect()
     scene.viewer.register()
@@ -383,7 +285,7 @@ struct ProxyRuleTests {
   }
 
   @Test func `CANCEL is answered, waits for the node to show itself, and ends in 487`() {
-    let scene = Scene()
+    let scene = CallScene()
     let (_, atNode) = scene.invite()
     var cancel = Message.cancel(for: scene.viewer.last)!
     cancel.maxForwards = 70
@@ -405,7 +307,7 @@ struct ProxyRuleTests {
   }
 
   @Test func `the viewer's connection breaks and the node is told to stop`() {
-    let scene = Scene()
+    let scene = CallScene()
     let (_, atNode) = scene.invite()
     scene.node.answer(atNode[0], 180)
     scene.world.drop(scene.viewer.flow)
@@ -413,14 +315,14 @@ struct ProxyRuleTests {
   }
 
   @Test func `requests under way are bounded per account`() {
-    let scene = Scene()
+    let scene = CallScene()
     for _ in 0..<64 { #expect(scene.invite().answers.last?.status == 100) }
     let over = scene.invite().answers.last
     #expect(over?.status == 503 && over?.retryAfter == 5)
   }
 
   @Test func `what is not for this server to do is 405, 501 or 404`() {
-    let scene = Scene()
+    let scene = CallScene()
     #expect(scene.viewer.send(scene.viewer.request(.message, "sip:\(domain)")).last?.status == 405)
     #expect(scene.viewer.send(scene.viewer.request(SIP.Method("JUMP"), "sip:\(domain)")).last?.status == 501)
     #expect(scene.viewer.send(scene.viewer.request(.invite, "sip:alice@elsewhere.example")).last?.status == 404)
@@ -435,7 +337,7 @@ struct ProxyRuleTests {
 @Suite("Proxy timers")
 struct ProxyTimerTests {
   @Test func `by UDP the INVITE is repeated to the node and 408 ends it`() {
-    let scene = Scene(node: .udp)
+    let scene = CallScene(node: .udp)
     _ = scene.invite()
     scene.world.advance(.seconds(33))
     // 0.5, 1.5, 3.5, 7.5, 15.5, 31.5 s after the first.
@@ -444,7 +346,7 @@ struct ProxyTimerTests {
   }
 
   @Test func `by UDP a refusal is repeated to the viewer until its ACK`() {
-    let scene = Scene(viewer: .udp)
+    let scene = CallScene(viewer: .udp)
     let (_, atNode) = scene.invite()
     scene.node.answer(atNode[0], 603)
     scene.world.advance(.seconds(4))
@@ -459,7 +361,7 @@ struct ProxyTimerTests {
   }
 
   @Test func `by UDP a repeated INVITE gets the last answer and does not ring twice`() {
-    let scene = Scene(viewer: .udp)
+    let scene = CallScene(viewer: .udp)
     let (_, atNode) = scene.invite()
     scene.world.deliver(scene.viewer.last, on: scene.viewer.flow)
     #expect(scene.world.responses(scene.viewer.flow) == [100])
@@ -470,7 +372,7 @@ struct ProxyTimerTests {
   }
 
   @Test func `every repeated 200 of the node goes on to the viewer`() {
-    let scene = Scene(node: .udp)
+    let scene = CallScene(node: .udp)
     let (_, atNode) = scene.invite()
     for _ in 0..<3 { scene.node.answer(atNode[0], 200) }
     #expect(scene.world.responses(scene.viewer.flow) == [200, 200, 200])
@@ -478,7 +380,7 @@ struct ProxyTimerTests {
   }
 
   @Test func `a node that rings for ever is stopped after three minutes and the viewer gets an answer`() {
-    let scene = Scene()
+    let scene = CallScene()
     let (_, atNode) = scene.invite()
     scene.node.answer(atNode[0], 180)
     _ = scene.viewer.received()
@@ -492,7 +394,7 @@ struct ProxyTimerTests {
   }
 
   @Test func `an unanswered BYE by UDP is repeated and its silence is not answered for it`() {
-    let scene = Scene(node: .udp)
+    let scene = CallScene(node: .udp)
     let call = scene.call()
     scene.world.deliver(scene.inside(.bye, call, fromNode: false, number: 2), on: scene.viewer.flow)
     for _ in 0..<4 {
@@ -507,7 +409,7 @@ struct ProxyTimerTests {
   }
 
   @Test func `nothing is left when everything is over`() {
-    let scene = Scene(node: .udp, viewer: .udp)
+    let scene = CallScene(node: .udp, viewer: .udp)
     let call = scene.call()
     scene.world.deliver(scene.inside(.ack, call, fromNode: false, number: 1), on: scene.viewer.flow)
     scene.world.deliver(scene.inside(.bye, call, fromNode: false, number: 2), on: scene.viewer.flow)
