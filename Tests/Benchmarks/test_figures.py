@@ -25,14 +25,14 @@ class Figures(Case):
         dynamic = Node(self, scene.b, scene.server, name="other-box", cameras=[
             {"serial": "CAM-2", "source": "testcard", "size": "320x240", "fps": 15}]).ready()
         time.sleep(3)
-        before, cpu = scene.a.counters("eth0"), scene.node.process.cpu_seconds()
+        before, cpu = scene.a.counters("eth0"), scene.node.process.scheduled_seconds()
         span = 100
         time.sleep(span)
         traffic = sum(scene.a.counters("eth0")) - sum(before)
-        busy = scene.node.process.cpu_seconds() - cpu
+        busy = scene.node.process.scheduled_seconds() - cpu
         resident = scene.node.process.resident_bytes()
         self.note(f"idle node, firmware binary: {resident / MB:.1f} MB resident (budget 8), "
-                  f"{busy / span * 100:.2f} % of a core")
+                  f"{busy / span * 100:.3f} % of a core")
         self.note(f"idle node, dynamically linked: {dynamic.process.resident_bytes() / MB:.1f} MB resident, most of it "
                   "libraries other programs share (no budget)")
         self.note(f"heartbeat over TLS: {traffic} bytes on the wire in {span} s, {traffic * 86400 / span / MB:.2f} MB a day")
