@@ -13,8 +13,9 @@ struct PartWriter: ~Copyable {
 
   /// Segments of at least this many symbols have entry points for four lanes.
   static let fewestInLanes = 512
-  /// Classes with fewer symbols join another: their code would cost more than it saves.
-  private static let fewestInClass = 9000
+  /// Classes with fewer symbols join another: their code would cost more than it saves. Noise has much the same
+  /// code in all of them, so there fewer are worth the time.
+  private var fewestInClass = 9000
 
   private let layout: PlaneLayout
   private let kernels: Kernels
@@ -67,6 +68,7 @@ struct PartWriter: ~Copyable {
     units: Range<Int>, header: PartHeader, map: Kernel.Bytes, packed: Kernel.Bytes
   ) -> Part {
     var end = units.upperBound
+    fewestInClass = header.averageShift > 0 ? 24_000 : 9000
     while true {
       let segments = unsafe sort(units.lowerBound..<end, map, packed)
       let bytes = segments.byteCount
@@ -108,7 +110,7 @@ struct PartWriter: ~Copyable {
     let count = layout.firstBlock(ofUnit: units.upperBound) - first
     var blocks: [32 of Int] = .init(repeating: 0)
     for block in 0..<count { unsafe blocks[Int(map[first + block] & 31)] += 1 }
-    let joined = Self.join(blocks)
+    let joined = join(blocks)
     var joinedBlocks: [32 of Int] = .init(repeating: 0)
     for kind in 0..<BlockClass.count { joinedBlocks[Int(joined[kind])] += blocks[kind] }
     var cursors: [32 of Int] = .init(repeating: 0)
@@ -143,7 +145,7 @@ struct PartWriter: ~Copyable {
   }
 
   /// For every class the one it is written as.
-  private static func join(_ blocks: [32 of Int]) -> [32 of UInt8] {
+  private func join(_ blocks: [32 of Int]) -> [32 of UInt8] {
     var joined: [32 of UInt8] = .init { UInt8($0) }
     for (low, high) in [(1, 7), (7, 20), (20, 32)] {
       let least = fewestInClass / BlockClass.packedBytes(UInt8(low))

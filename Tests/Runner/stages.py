@@ -150,6 +150,7 @@ def bench(only):
     """Figures, held to their budgets. Not part of `make test`: a busy machine would spoil them."""
     outcome = programs()
     outcome.add(build_step("firmware", ["Firmware/build", "--arch", "x86_64"], 1500))
+    outcome.add(frame_benchmark())
     if outcome.failed:
         return outcome
     outcome.add(pool.run("bench", [ROOT / "Tests" / "Benchmarks"], only, LOGS, places=1))

@@ -7,9 +7,10 @@ import Picture
 /// Times the frame coder on raw footage, one core, CPU time, and prints one JSON object.
 ///
 ///     frame-benchmark FILE FORMAT WIDTHxHEIGHT FRAMES SIGMA [--static] [--quality lossless|1..4|gate]
-///                     [--zlib] [--repeat N] [--write FILE] [--write-parts FILE]
+///                     [--v3] [--zlib] [--repeat N] [--write FILE] [--write-parts FILE]
 ///
 /// `SIGMA` is the standard deviation of the white Gaussian noise added to luma; chroma gets 0.7 of it.
+/// `--v3` uses the instructions of x86-64-v3, which the processor must have.
 /// `--write` keeps the noisy pictures as planar 4:2:2, for other coders to be measured on.
 @main
 enum FrameBenchmark {
@@ -18,7 +19,7 @@ enum FrameBenchmark {
     guard let options = Options(arguments) else {
       print(
         """
-        usage: frame-benchmark FILE FORMAT WIDTHxHEIGHT FRAMES SIGMA [--static] [--quality Q] [--zlib]
+        usage: frame-benchmark FILE FORMAT WIDTHxHEIGHT FRAMES SIGMA [--static] [--quality Q] [--v3] [--zlib]
                                [--repeat N] [--write FILE] [--write-parts FILE]
         """)
       exit(64)
