@@ -81,6 +81,7 @@ let pureTargets: [Target] = [
   pureLoops("FrameCodec", ["EdgeCore", "Picture", "FrameKernels", "FrameKernelsV3"]),
   pureLoops("Picture", ["EdgeCore"]),
   pure("StatusModel", ["EdgeCore"]),
+  pure("Tunnel", ["EdgeCore"]),
   pure("UserAgent", ["EdgeCore", "STUN", "SIP"]),
   pure("NodeLogic", ["EdgeCore", "SIP", "SDP", "PIDF", "StatusModel", "UserAgent"]),
 ]
@@ -108,6 +109,7 @@ let edgeGlueTargets: [Target] = [
     [
       "EdgeCore", "STUN", "TURN", "ICE", "SDP", "LinuxIO", "SecureStreams", "SecureTransport", "SCTPTransport",
     ]),
+  impure("TunnelTransport", ["EdgeCore", "Tunnel", "LinuxIO", "SCTPTransport", "PeerSession"]),
   impure(
     "NodeRuntime",
     [
@@ -115,7 +117,7 @@ let edgeGlueTargets: [Target] = [
       "UserAgent", "NodeLogic",
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Config", "PIDF", "XMLDocument",
-      "PeerSession",
+      "PeerSession", "Tunnel", "TunnelTransport",
     ]),
   impure(
     "ViewerRuntime",
@@ -124,7 +126,7 @@ let edgeGlueTargets: [Target] = [
       "UserAgent", "NodeLogic",
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Deflate", "Config", "PIDF", "XMLDocument",
-      "PeerSession",
+      "PeerSession", "Tunnel", "TunnelTransport",
     ]),
   impure(
     "CommandLine",
@@ -166,6 +168,7 @@ let testTargets: [Target] = [
   tests("FrameCodec", ["EdgeCore", "Picture", "Deflate", "LinuxIO"]),
   tests("Picture", ["EdgeCore", "Deflate"]),
   tests("StatusModel", ["EdgeCore"]),
+  tests("Tunnel", ["EdgeCore"]),
   tests("UserAgent", ["EdgeCore", "SIP", "STUN", "SecureTransport"]),
   tests(
     "Uplink",

@@ -87,12 +87,7 @@ extension ViewOptions {
     frames = try parsed.integer("--frames", 1...1_000_000_000)
     duration = try parsed.seconds("--duration")
     statsFile = parsed.value("--stats")
-    switch (parsed.has("--relay-only"), parsed.has("--no-relay")) {
-    case (false, false): path = .any
-    case (true, false): path = .relayOnly
-    case (false, true): path = .noRelay
-    case (true, true): throw UsageError("--relay-only and --no-relay exclude each other")
-    }
+    path = try PathChoice(parsed)
   }
 
   private static func format(of output: String) -> Format {

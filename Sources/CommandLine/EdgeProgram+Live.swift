@@ -15,7 +15,7 @@ extension EdgeProgram.Commands {
   /// What this build can do: each runtime is hooked in here.
   static var live: Self {
     Self(
-      run: runNode, view: view, devices: devices, doctor: { _ in absent("doctor") },
+      run: runNode, view: view, devices: devices, tunnel: tunnel, doctor: { _ in absent("doctor") },
       demo: { DemoCommand(options: $0, console: .standard).run() })
   }
 
@@ -42,11 +42,7 @@ extension EdgeProgram.Commands {
         serial: options.serial, output: options.output, format: format,
         // A picture is what a .png is for, unless more are asked for.
         frames: options.frames ?? (format == .png && options.duration == nil ? 1 : nil), duration: options.duration)
-      switch options.path {
-      case .any: viewer.route = .any
-      case .relayOnly: viewer.route = .relayOnly
-      case .noRelay: viewer.route = .noRelay
-      }
+      viewer.route = options.path.route
       return ViewerProgram.run(viewer, as: account, statsFile: options.statsFile, progress: progress)
     } catch {
       return EdgeProgram.report(error)
@@ -69,6 +65,17 @@ extension EdgeProgram.Commands {
     }
   }
 
+  private static func tunnel(_ options: TunnelCommandOptions) -> ExitCode {
+    do throws(CommandFailure) {
+      let account = try options.account.load()
+      return TunnelProgram.run(
+        TunnelOptions(serial: options.serial, listen: options.listen, route: options.path.route), as: account,
+        progress: progress)
+    } catch {
+      return EdgeProgram.report(error)
+    }
+  }
+
   private static var progress: Progress {
     Progress(isTerminal: Program.errorIsTerminal) { Program.writeError($0) }
   }
@@ -76,6 +83,16 @@ extension EdgeProgram.Commands {
   private static func absent(_ command: String) -> ExitCode {
     Program.writeError("edge: this build comes without '\(command)'\n")
     return .unreachable
+  }
+}
+
+extension ViewOptions.PathChoice {
+  fileprivate var route: ViewerOptions.Route {
+    switch self {
+    case .any: .any
+    case .relayOnly: .relayOnly
+    case .noRelay: .noRelay
+    }
   }
 }
 

@@ -24,17 +24,20 @@ public struct EdgeProgram {
     public var run: (RunOptions) -> ExitCode
     public var view: (ViewOptions) -> ExitCode
     public var devices: (DevicesOptions) -> ExitCode
+    public var tunnel: (TunnelCommandOptions) -> ExitCode
     public var doctor: (DoctorOptions) -> ExitCode
     public var demo: (DemoOptions) -> ExitCode
 
     public init(
       run: @escaping (RunOptions) -> ExitCode, view: @escaping (ViewOptions) -> ExitCode,
-      devices: @escaping (DevicesOptions) -> ExitCode, doctor: @escaping (DoctorOptions) -> ExitCode,
+      devices: @escaping (DevicesOptions) -> ExitCode, tunnel: @escaping (TunnelCommandOptions) -> ExitCode,
+      doctor: @escaping (DoctorOptions) -> ExitCode,
       demo: @escaping (DemoOptions) -> ExitCode
     ) {
       self.run = run
       self.view = view
       self.devices = devices
+      self.tunnel = tunnel
       self.doctor = doctor
       self.demo = demo
     }
@@ -49,8 +52,8 @@ public struct EdgeProgram {
   }
 
   public static let syntaxes: [CommandSyntax] = [
-    RunOptions.syntax, StatusCommand.syntax, ViewOptions.syntax, DevicesOptions.syntax, DoctorOptions.syntax,
-    DemoOptions.syntax, VersionCommand.syntax,
+    RunOptions.syntax, StatusCommand.syntax, ViewOptions.syntax, DevicesOptions.syntax, TunnelCommandOptions.syntax,
+    DoctorOptions.syntax, DemoOptions.syntax, VersionCommand.syntax,
   ]
 
   public static var helpText: String {
@@ -102,6 +105,7 @@ public struct EdgeProgram {
       case "run": return commands.run(RunOptions(parsed))
       case "view": return commands.view(try ViewOptions(parsed))
       case "devices": return commands.devices(try DevicesOptions(parsed))
+      case "tunnel": return commands.tunnel(try TunnelCommandOptions(parsed))
       case "doctor": return commands.doctor(DoctorOptions(parsed))
       case "demo": return commands.demo(try DemoOptions(parsed))
       case "status": return status(parsed)

@@ -45,6 +45,23 @@ public final class TCPConnection: StreamSocket {
     }
   }
 
+  /// Ends the connection at once so that the peer sees it cut, not ended in order. No handler is called any more.
+  public func abort() {
+    if let socket = descriptor?.raw {
+      // SO_LINGER with no time to linger: close(2) sends a reset.
+      var now = linger(l_onoff: 1, l_linger: 0)
+      setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
+    }
+    close()
+  }
+
+  /// Caps what the kernel receives before it is read, in bytes; else it grows with the speed of the path. A failure
+  /// leaves the system's own limit.
+  public func limitReceiveBuffer(_ bytes: Int) {
+    guard let socket = descriptor?.raw else { return }
+    try? SocketCall.setOption(socket, SOL_SOCKET, SO_RCVBUF, Int32(clamping: bytes))
+  }
+
   init(
     reactor: Reactor, descriptor: consuming FileDescriptor, state: State, peer: SocketAddress, local: SocketAddress?
   ) throws(SystemError) {

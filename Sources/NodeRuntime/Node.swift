@@ -29,6 +29,7 @@ public final class Node {
   let resolver: NameResolver
   var feeds: [CameraFeed] = []
   var sessions: [ViewerSession] = []
+  var tunnels: [TunnelSession] = []
   private var networkWatch: NetworkWatch?
   private var publishTimer: Reactor.TimerToken?
   private var isStopping = false
@@ -85,6 +86,7 @@ public final class Node {
     natProbe?.cancel()
     natProbe = nil
     for session in sessions { end(session, hangUp: true, why: "node stopped") }
+    for tunnel in tunnels { endTunnel(tunnel.handle, hangUp: true, why: "node stopped") }
     if let publishTimer { reactor.cancel(publishTimer) }
     uplink.onStopped = { [self] in
       for feed in feeds { feed.close() }
@@ -112,8 +114,9 @@ public final class Node {
       log.error("publish.refused", ("status", "\(status.value)"))
     case .incomingCall(let handle, let call): receive(handle, call)
     case .callEnded(let handle, let end):
-      guard let session = session(handle) else { return }
-      self.end(session, hangUp: false, why: "\(end == .remote ? "viewer hung up" : "call failed")")
+      let why = end == .remote ? "viewer hung up" : "call failed"
+      guard let session = session(handle) else { return endTunnel(handle, hangUp: false, why: why) }
+      self.end(session, hangUp: false, why: why)
     case .info(let handle, let contentType, let body): receiveInfo(handle, contentType, body)
     case .callReoffered(let handle, _, let body): reoffered(handle, body)
     case .callAnswered(let handle, _, let body): reofferAnswered(handle, body)
@@ -136,12 +139,12 @@ public final class Node {
   private func receive(_ handle: CallHandle, _ call: IncomingCall) {
     guard !isStopping else { return refuse(handle, call, 480, "stopping") }
     guard let feed = feeds.first(where: { $0.configuration.serial == call.serial }) else {
-      let isKnown = configuration.resources.contains { $0.serial == call.serial }
-      return refuse(handle, call, isKnown ? 488 : 404, isKnown ? "not a camera" : "unknown serial")
+      if let resource = configuration.resources.first(where: { $0.serial == call.serial }) {
+        return receive(handle, call, for: resource)
+      }
+      return refuse(handle, call, 404, "unknown serial")
     }
-    guard sessions.count < Self.maximumSessions else {
-      return refuse(handle, call, 486, "too many viewers", retryAfter: 10)
-    }
+    guard hasRoom else { return refuse(handle, call, 486, "too many viewers", retryAfter: 10) }
     // RFC 3261 §13.2.1: an INVITE without an offer asks for ours.
     var offer: DataChannelDescription?
     if !call.body.isEmpty {
@@ -183,7 +186,9 @@ public final class Node {
     session.peer.accept(answer)
   }
 
-  private var peerConfiguration: PeerConfiguration {
+  var hasRoom: Bool { sessions.count + tunnels.count < Self.maximumSessions }
+
+  var peerConfiguration: PeerConfiguration {
     var peer = PeerConfiguration()
     peer.includesLoopback = includesLoopback
     if let stunServer { peer.stunServers = [stunServer] }
@@ -219,7 +224,7 @@ public final class Node {
     }
   }
 
-  private func refuse(
+  func refuse(
     _ handle: CallHandle, _ call: IncomingCall, _ status: StatusCode, _ why: String, retryAfter: UInt32? = nil
   ) {
     log.info("call.refused", ("viewer", call.caller), ("serial", call.serial), ("why", why))
@@ -249,7 +254,7 @@ public final class Node {
 
   // MARK: Trickled candidates (RFC 8840)
 
-  private func trickle(_ handle: CallHandle, _ peer: PeerSession, _ candidates: [SDPCandidate], isLast: Bool) {
+  func trickle(_ handle: CallHandle, _ peer: PeerSession, _ candidates: [SDPCandidate], isLast: Bool) {
     guard let fragment = peer.trickleFragment(candidates, isLast: isLast) else { return }
     uplink.perform {
       $0.sendInfo(
@@ -259,10 +264,11 @@ public final class Node {
   }
 
   private func receiveInfo(_ handle: CallHandle, _ contentType: String, _ body: [UInt8]) {
-    guard contentType == TrickleFragment.contentType, let session = session(handle),
+    guard contentType == TrickleFragment.contentType,
+      let peer = session(handle)?.peer ?? tunnels.first(where: { $0.handle == handle })?.peer,
       let fragment = try? TrickleFragment(parsing: body.span.bytes)
     else { return }
-    session.peer.receive(fragment)
+    peer.receive(fragment)
   }
 
   // MARK: Publishing

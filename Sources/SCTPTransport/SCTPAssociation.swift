@@ -220,8 +220,13 @@ public final class SCTPAssociation {
     }
     guard let socket, state == .up || state == .connecting || state == .shuttingDown else { return }
     if !queue.isEmpty {
-      var room = window() - unacknowledged
-      while room > 0, let (piece, isLast) = queue.next(limit: room) {
+      let status = status()
+      // With nothing in flight, no acknowledgement will come: what libusrsctp still has is the begin of a message too
+      // short for a packet, and waits for the rest of it.
+      if let status, status.sstat_unackdata == 0 { unacknowledged = 0 }
+      var room = window(status) - unacknowledged
+      // A packet's worth at least, so that no piece waits like that.
+      while room > 0, let (piece, isLast) = queue.next(limit: max(room, configuration.maximumPacket)) {
         let count = transmit(piece, isLast: isLast, socket)
         guard count > 0 else { break }
         queue.consumed(count)
@@ -238,9 +243,9 @@ public final class SCTPAssociation {
 
   /// How much may be with libusrsctp: the congestion window and half of it again, so that it never runs dry between
   /// two calls, and never hoards more than a round trip.
-  private func window() -> Int {
+  private func window(_ status: sctp_status?) -> Int {
     // Before the window is known: one burst, which leaves with the handshake's last packet.
-    guard let status = status() else { return 16 * 1024 }
+    guard let status else { return 16 * 1024 }
     let window = Int(status.sstat_primary.spinfo_cwnd)
     return min(max(window + window / 2, 32 * 1024), sendBuffer)
   }

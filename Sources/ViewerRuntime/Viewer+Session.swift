@@ -112,6 +112,7 @@ extension Viewer {
       return cameraTrouble = nil
     }
     if state == "ended" { return finish(endCode, text) }
+    if state == "absent" { return finish(.no, "\(options.serial): \(text)") }
     cameraTrouble = text
     progress.say("camera: \(text)")
     waitForPicture()

@@ -11,6 +11,7 @@ final class TestProgram {
   var run: RunOptions?
   var view: ViewOptions?
   var devices: DevicesOptions?
+  var tunnel: TunnelCommandOptions?
 
   func callAsFunction(_ words: String...) -> ExitCode { callAsFunction(words) }
 
@@ -28,6 +29,10 @@ final class TestProgram {
         self.devices = $0
         return .fine
       },
+      tunnel: {
+        self.tunnel = $0
+        return .fine
+      },
       doctor: { _ in .no }, demo: { _ in .problems })
     let console = Console(output: { self.output += $0 }, error: { self.error += $0 })
     return EdgeProgram(commands: commands, console: console).main(words)
@@ -37,7 +42,7 @@ final class TestProgram {
 @Suite("edge")
 struct EdgeProgramTests {
   /// EDGE_UPDATE_SNAPSHOTS=1 writes the files anew.
-  @Test(arguments: ["", "run", "status", "view", "devices", "doctor", "demo", "version"])
+  @Test(arguments: ["", "run", "status", "view", "devices", "tunnel", "doctor", "demo", "version"])
   func `help is as the snapshot has it, plain ASCII, on standard output`(command: String) throws {
     let program = TestProgram()
     #expect(program(command.isEmpty ? ["--help"] : [command, "--help"]) == .fine)
@@ -62,6 +67,7 @@ struct EdgeProgramTests {
     ([], "edge: no command\nSee: edge --help\n"),
     (["veiw"], "edge: unknown command 'veiw'; did you mean view?\nSee: edge --help\n"),
     (["x\u{1B}[2J"], "edge: unknown command 'x?[2J'\nSee: edge --help\n"),
+    (["tunnel"], "edge: tunnel needs SERIAL\nSee: edge tunnel --help\n"),
     (["view"], "edge: view needs SERIAL\nSee: edge view --help\n"),
     (["view", "a b"], "edge: 'a b' is not a serial number\nSee: edge view --help\n"),
     (["view", "A", "--format", "pgn"], "edge: --format: unknown 'pgn'; did you mean png?\nSee: edge view --help\n"),

@@ -64,6 +64,23 @@ struct DataChannelsTests {
     #expect(wire.received(.b) == messages, "seed \(seed)")
   }
 
+  @Test(arguments: UInt64(0)..<4)
+  func `a queue that others fill as it empties never stops, whatever is lost`(seed: UInt64) throws {
+    let wire = try SCTPWire(seed: seed, lossPercent: 3)
+    wire.connect()
+    let message = SCTPWire.pattern(16_385)
+    let ids = try (0..<4).map { _ in try #require(wire.does(.a) { $0.open(.init(label: "t"), at: $1, into: &$2) }) }
+    var sent = 0
+    let isDone = wire.run {
+      for id in ids where sent < 160 && wire.end(.a).bufferedAmount(id) < 100_000 {
+        _ = wire.does(.a) { $0.send(message, isText: false, on: id, at: $1, into: &$2) }
+        sent += 1
+      }
+      return wire.received(.b).count == 160
+    }
+    #expect(isDone, "seed \(seed): \(wire.received(.b).count) of \(sent) arrived")
+  }
+
   @Test func `unordered messages with no retransmission may be lost but never changed`() throws {
     let wire = try SCTPWire(seed: 3, lossPercent: 0)
     wire.connect()
