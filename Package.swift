@@ -75,6 +75,7 @@ let pureTargets: [Target] = [
   pure("SDP", ["EdgeCore"]),
   pure("SIP", ["EdgeCore"]),
   pure("PIDF", ["EdgeCore"]),
+  pure("CPIM", ["EdgeCore"]),
   pureLoops("FrameKernels"),
   // The same files, through a link.
   pureLoops("FrameKernelsV3", flags: v3Flags),
@@ -101,8 +102,8 @@ let edgeGlueTargets: [Target] = [
   impure(
     "Uplink",
     [
-      "EdgeCore", "STUN", "NATDiscovery", "SIP", "UserAgent", "StatusModel", "LinuxIO", "SecureStreams",
-      "SecureTransport", "Config",
+      "EdgeCore", "STUN", "NATDiscovery", "SIP", "CPIM", "UserAgent", "StatusModel", "LinuxIO",
+      "SecureStreams", "SecureTransport", "Config",
     ]),
   impure(
     "PeerSession",
@@ -117,7 +118,7 @@ let edgeGlueTargets: [Target] = [
       "UserAgent", "NodeLogic",
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Config", "PIDF", "XMLDocument",
-      "PeerSession", "Tunnel", "TunnelTransport",
+      "PeerSession", "Tunnel", "TunnelTransport", "CPIM",
     ]),
   impure(
     "ViewerRuntime",
@@ -126,7 +127,7 @@ let edgeGlueTargets: [Target] = [
       "UserAgent", "NodeLogic",
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Deflate", "Config", "PIDF", "XMLDocument",
-      "PeerSession", "Tunnel", "TunnelTransport",
+      "PeerSession", "Tunnel", "TunnelTransport", "CPIM",
     ]),
   impure(
     "CommandLine",
@@ -138,7 +139,7 @@ let edgeGlueTargets: [Target] = [
 ]
 
 let serverTargets: [Target] = [
-  pure("RendezvousLogic", ["EdgeCore", "STUN", "SIP", "PIDF", "StatusModel"]),
+  pure("RendezvousLogic", ["EdgeCore", "STUN", "SIP", "PIDF", "CPIM", "StatusModel"]),
   impure("Storage", ["EdgeCore", "CSQLite"]),
   impure(
     "RendezvousRuntime",
@@ -165,6 +166,7 @@ let testTargets: [Target] = [
   tests("SDP", ["EdgeCore"]),
   tests("SIP", ["EdgeCore", "SecureTransport"]),
   tests("PIDF", ["EdgeCore"]),
+  tests("CPIM", ["EdgeCore"]),
   tests("FrameCodec", ["EdgeCore", "Picture", "Deflate", "LinuxIO"]),
   tests("Picture", ["EdgeCore", "Deflate"]),
   tests("StatusModel", ["EdgeCore"]),
@@ -183,7 +185,7 @@ let testTargets: [Target] = [
   tests("XMLDocument", ["EdgeCore", "PIDF"]),
   tests("SecureStreams", ["EdgeCore", "LinuxIO", "SecureTransport"]),
   tests("PeerSession", ["EdgeCore", "STUN", "ICE", "SDP", "LinuxIO", "SecureTransport", "SCTPTransport", "SimNet"]),
-  tests("RendezvousLogic", ["EdgeCore", "STUN", "SIP", "StatusModel", "SecureTransport"]),
+  tests("RendezvousLogic", ["EdgeCore", "STUN", "SIP", "CPIM", "StatusModel", "SecureTransport"]),
   tests("Storage", ["EdgeCore"]),
   tests(
     "RendezvousRuntime",

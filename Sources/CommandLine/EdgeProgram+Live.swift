@@ -2,6 +2,7 @@ internal import Config
 internal import LinuxIO
 internal import NodeRuntime
 internal import StatusModel
+internal import Uplink
 internal import ViewerRuntime
 
 extension EdgeProgram {
@@ -15,7 +16,8 @@ extension EdgeProgram.Commands {
   /// What this build can do: each runtime is hooked in here.
   static var live: Self {
     Self(
-      run: runNode, view: view, devices: devices, tunnel: tunnel, doctor: { _ in absent("doctor") },
+      run: runNode, view: view, devices: devices, tunnel: tunnel, send: send, inbox: inbox,
+      doctor: { _ in absent("doctor") },
       demo: { DemoCommand(options: $0, console: .standard).run() })
   }
 
@@ -71,6 +73,58 @@ extension EdgeProgram.Commands {
       return TunnelProgram.run(
         TunnelOptions(serial: options.serial, listen: options.listen, route: options.path.route), as: account,
         progress: progress)
+    } catch {
+      return EdgeProgram.report(error)
+    }
+  }
+
+  private static func send(_ options: SendOptions) -> ExitCode {
+    do throws(CommandFailure) {
+      let account = try options.account.load()
+      var text = options.text
+      if text == "-" {
+        do throws(FileError) {
+          text = try standardInput()
+        } catch {
+          throw CommandFailure("\(error)")
+        }
+      }
+      switch SendProgram.send(text, to: options.receiver, as: account) {
+      case .sent(let outcome):
+        Program.writeOutput(outcome.rawValue + "\n")
+        return .fine
+      case .failed(let text, let code):
+        Program.writeError("edge: \(text)\n")
+        return code
+      }
+    } catch {
+      return EdgeProgram.report(error)
+    }
+  }
+
+  /// No more than is certainly too much for one message.
+  private static func standardInput() throws(FileError) -> String {
+    let file = try InputFile("/dev/stdin")
+    var bytes: [UInt8] = []
+    while bytes.count < 8192 {
+      let more = try file.read(maxBytes: 4096)
+      if more.isEmpty { break }
+      bytes += more
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  private static func inbox(_ options: InboxOptions) -> ExitCode {
+    do throws(CommandFailure) {
+      let account = try options.account.load()
+      return InboxProgram.run(
+        as: account, follows: options.follows, includesKept: options.includesKept, progress: progress
+      ) { entry in
+        Program.writeOutput(
+          options.json
+            ? JSONWriter.text(entry.json) + "\n"
+            : "\(Plain.text(entry.date)) \(Plain.text(entry.from)): \(Plain.text(entry.text))\n")
+      }
     } catch {
       return EdgeProgram.report(error)
     }

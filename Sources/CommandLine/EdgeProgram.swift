@@ -25,12 +25,15 @@ public struct EdgeProgram {
     public var view: (ViewOptions) -> ExitCode
     public var devices: (DevicesOptions) -> ExitCode
     public var tunnel: (TunnelCommandOptions) -> ExitCode
+    public var send: (SendOptions) -> ExitCode
+    public var inbox: (InboxOptions) -> ExitCode
     public var doctor: (DoctorOptions) -> ExitCode
     public var demo: (DemoOptions) -> ExitCode
 
     public init(
       run: @escaping (RunOptions) -> ExitCode, view: @escaping (ViewOptions) -> ExitCode,
       devices: @escaping (DevicesOptions) -> ExitCode, tunnel: @escaping (TunnelCommandOptions) -> ExitCode,
+      send: @escaping (SendOptions) -> ExitCode, inbox: @escaping (InboxOptions) -> ExitCode,
       doctor: @escaping (DoctorOptions) -> ExitCode,
       demo: @escaping (DemoOptions) -> ExitCode
     ) {
@@ -38,6 +41,8 @@ public struct EdgeProgram {
       self.view = view
       self.devices = devices
       self.tunnel = tunnel
+      self.send = send
+      self.inbox = inbox
       self.doctor = doctor
       self.demo = demo
     }
@@ -53,6 +58,7 @@ public struct EdgeProgram {
 
   public static let syntaxes: [CommandSyntax] = [
     RunOptions.syntax, StatusCommand.syntax, ViewOptions.syntax, DevicesOptions.syntax, TunnelCommandOptions.syntax,
+    SendOptions.syntax, InboxOptions.syntax,
     DoctorOptions.syntax, DemoOptions.syntax, VersionCommand.syntax,
   ]
 
@@ -106,6 +112,8 @@ public struct EdgeProgram {
       case "view": return commands.view(try ViewOptions(parsed))
       case "devices": return commands.devices(try DevicesOptions(parsed))
       case "tunnel": return commands.tunnel(try TunnelCommandOptions(parsed))
+      case "send": return commands.send(try SendOptions(parsed))
+      case "inbox": return commands.inbox(try InboxOptions(parsed))
       case "doctor": return commands.doctor(DoctorOptions(parsed))
       case "demo": return commands.demo(try DemoOptions(parsed))
       case "status": return status(parsed)

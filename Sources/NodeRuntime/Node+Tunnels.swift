@@ -3,6 +3,7 @@ import EdgeCore
 import LinuxIO
 import PeerSession
 import SDP
+import SIP
 import TunnelTransport
 import Uplink
 import UserAgent

@@ -30,6 +30,8 @@ public final class Node {
   var feeds: [CameraFeed] = []
   var sessions: [ViewerSession] = []
   var tunnels: [TunnelSession] = []
+  /// `nil` when messages cannot be kept.
+  var inbox: Inbox?
   private var networkWatch: NetworkWatch?
   private var publishTimer: Reactor.TimerToken?
   private var isStopping = false
@@ -75,6 +77,7 @@ public final class Node {
       ("server", configuration.rendezvous.uri.description), ("cameras", "\(feeds.count)"))
     publish()
     uplink.start()
+    subscribeToMessages()
   }
 
   /// Ends every session, takes leave of the server, and then calls `completion`.
@@ -118,13 +121,14 @@ public final class Node {
       guard let session = session(handle) else { return endTunnel(handle, hangUp: false, why: why) }
       self.end(session, hangUp: false, why: why)
     case .info(let handle, let contentType, let body): receiveInfo(handle, contentType, body)
+    case .messageReceived(let handle, let message): receive(handle, message)
     case .callReoffered(let handle, _, let body): reoffered(handle, body)
     case .callAnswered(let handle, _, let body): reofferAnswered(handle, body)
     case .reofferRefused(let handle, _): reofferRefused(handle)
     case .callConfirmed(let handle, let contentType, let body):
       session(handle)?.peer.peerHasAnswer()
       receiveAnswer(handle, contentType, body)
-    case .callProgress, .relaysOffered, .notified, .subscriptionEnded: break
+    case .callProgress, .relaysOffered, .notified, .subscriptionEnded, .messageAnswered: break
     }
   }
 

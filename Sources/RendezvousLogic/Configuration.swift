@@ -67,14 +67,17 @@ public struct Environment {
   public var relays: (_ session: String) -> [String] = { _ in [] }
   /// 32 random bytes that outlive a restart, so that flow tokens made before it still fail as 430.
   public var flowKey: [UInt8]
+  /// Where messages to accounts are kept; without it they are only passed on to who is there.
+  public var mailbox: MessageBox?
 
   public init(
     hashes: Hashes, flowKey: [UInt8], claim: @escaping (_ serial: String, _ account: String) -> Claim,
-    parsePresence: @escaping (_ body: [UInt8]) -> Presence?
+    parsePresence: @escaping (_ body: [UInt8]) -> Presence?, mailbox: MessageBox? = nil
   ) {
     self.hashes = hashes
     self.flowKey = flowKey
     self.claim = claim
     self.parsePresence = parsePresence
+    self.mailbox = mailbox
   }
 }

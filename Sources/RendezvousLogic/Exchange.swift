@@ -31,6 +31,8 @@ struct ClientExchange {
     case cancel
     /// A BYE of this server's own.
     case goodbye
+    /// Of the message broker.
+    case message(MessageTraffic.Terminal)
   }
 
   /// What goes on the wire; kept whole for the ACK and CANCEL that are made from it.

@@ -33,6 +33,9 @@ public struct Counters: Hashable, Sendable {
   public var publications: UInt64 = 0
   public var notifications: UInt64 = 0
   public var invitations: UInt64 = 0
+  /// Taken by the message broker, and given to a terminal.
+  public var messages: UInt64 = 0
+  public var messagesDelivered: UInt64 = 0
   public var bindingRequests: UInt64 = 0
   public var pings: UInt64 = 0
   public var flowsLost: UInt64 = 0

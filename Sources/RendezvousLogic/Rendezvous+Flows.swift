@@ -6,7 +6,7 @@ import SIP
 extension Rendezvous {
   var hasTimedState: Bool {
     !flows.isEmpty || locations.count > 0 || publications.count > 0 || subscriptions.count > 0 || !answered.isEmpty
-      || !sessions.isEmpty
+      || !sessions.isEmpty || !messages.isEmpty
   }
 
   func openConnection(_ flow: Flow) {
@@ -73,6 +73,7 @@ extension Rendezvous {
     for tag in publications.expired(at: now) { changed += publications.remove(tag) }
     serialsChanged(changed)
     expireSubscriptions()
+    sweepMessages()
     answered.removeExpired(at: now)
     sessions.removeExpired(at: now)
   }

@@ -135,6 +135,7 @@ extension Rendezvous {
     proxy.update(key) { $0.gotFinal(status, at: now) }
     switch exchange.purpose {
     case .notification(let id): notificationAnswered(id, status)
+    case .message(let terminal): messageAnswered(terminal, status)
     case .cancel, .goodbye: break
     case .forwarded(let server):
       var back = response
@@ -316,6 +317,7 @@ extension Rendezvous {
     switch exchange.purpose {
     case .cancel, .goodbye: break
     case .notification(let id): notificationAnswered(id, nil)
+    case .message(let terminal): messageAnswered(terminal, nil)
     case .forwarded(let server):
       // RFC 4320 §4.2: a 408 to anything but INVITE comes too late to be of use, and is not sent.
       guard exchange.method == .invite else { return proxy.remove(server) }
@@ -345,6 +347,7 @@ extension Rendezvous {
       switch exchange.purpose {
       case .cancel, .goodbye: break
       case .notification(let id): notificationAnswered(id, nil)
+      case .message(let terminal): messageAnswered(terminal, nil)
       case .forwarded(let server): fail(key, server, proxy.servers[server]?.failure ?? 480)
       }
     }

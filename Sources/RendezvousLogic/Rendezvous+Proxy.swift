@@ -92,7 +92,7 @@ extension Rendezvous {
   }
 
   /// RFC 5626 §5.3: of several flows of one device only one is tried at a time, the newest.
-  private func newestBindings(of account: String) -> [Locations.Binding] {
+  func newestBindings(of account: String) -> [Locations.Binding] {
     var chosen: [Locations.Binding] = []
     for binding in locations.bindings(of: account) {
       if binding.isOutbound, let index = chosen.firstIndex(where: { $0.isOutbound && $0.instance == binding.instance })

@@ -120,7 +120,7 @@ extension Rendezvous {
 
   func refusePackage(_ request: Message, _ key: AnswerKey, on flow: Flow) {
     // RFC 6665 §4.2.1.1: 489 with the packages that are known.
-    conclude(request, key, 489, on: flow) { $0.append(.allowEvents, Self.package) }
+    conclude(request, key, 489, on: flow) { $0.append(.allowEvents, self.packages) }
   }
 
   private func warning(_ serials: [String]) -> String {

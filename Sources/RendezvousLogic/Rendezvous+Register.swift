@@ -101,6 +101,7 @@ extension Rendezvous {
       flows[flow] = FlowState(opened: now, lastHeard: now)
     }
     locations.set(bindings, for: account)
+    if bindings.contains(where: { $0.flow == flow }) { registered(account) }
     for binding in bindings { flows[binding.flow]?.contacts += 1 }
     if bindings.contains(where: { $0.flow == flow }) {
       flows[flow]?.admit(account)

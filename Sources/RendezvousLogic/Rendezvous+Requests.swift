@@ -8,6 +8,9 @@ extension Rendezvous {
   static let knownExtensions = ["outbound", "path"]
   static let package = "presence"
 
+  /// The event packages this server notifies of.
+  var packages: String { environment.mailbox == nil ? Self.package : "\(Self.package), \(Self.messagePackage)" }
+
   func receiveRequest(_ received: Message, on flow: Flow) {
     var request = received
     noteSource(of: &request, flow)
@@ -33,8 +36,10 @@ extension Rendezvous {
     let method = request.method ?? .options
     switch method {
     case .register: register(request, key, on: flow)
+    case .publish where request.event?.package == Self.messagePackage: takeMessage(request, key, on: flow)
     case .publish: publish(request, key, on: flow)
-    case .subscribe where request.to?.tag != nil || request.requestURI?.user != nil: subscribe(request, key, on: flow)
+    case .subscribe: subscribe(request, key, on: flow)
+    case .message where isForBroker(request): takeMessage(request, key, on: flow)
     default:
       if request.requestURI?.user != nil { return forwardByName(request, key, on: flow) }
       guard method == .options else { return answerMethodNotAllowed(request, on: flow) }
@@ -48,7 +53,7 @@ extension Rendezvous {
       response.append(.allow, Self.methods)
       response.append(.accept, Presence.contentType)
       response.append(.supported, Self.knownExtensions.joined(separator: ", "))
-      response.append(.allowEvents, Self.package)
+      response.append(.allowEvents, packages)
     }
   }
 

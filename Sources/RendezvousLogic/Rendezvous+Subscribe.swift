@@ -1,12 +1,14 @@
+import CPIM
 import EdgeCore
 import PIDF
 import SIP
 
-// The notifier of presence (RFC 6665 §4.2, RFC 3856): who sees which serials come and go.
+// The notifier (RFC 6665 §4.2) of presence (RFC 3856), who sees which serials come and go, and of messages.
 extension Rendezvous {
   func subscribe(_ request: Message, _ key: AnswerKey, on flow: Flow) {
     guard acceptsExtensions(of: request, on: flow) else { return }
-    guard request.event?.package == Self.package else { return refusePackage(request, key, on: flow) }
+    let isForMessages = request.event?.package == Self.messagePackage && environment.mailbox != nil
+    guard isForMessages || request.event?.package == Self.package else { return refusePackage(request, key, on: flow) }
     guard let account = authenticate(request, on: flow, .server) else { return }
     let wanted = request.expires ?? configuration.maximumExpires
     if wanted > 0, wanted < configuration.minimumExpires {
@@ -15,8 +17,9 @@ extension Rendezvous {
     }
     // RFC 3856 §6.7: a watcher that lists what it takes must take PIDF.
     let accepted = request.list(.accept)
-    guard accepted.isEmpty || accepted.contains(where: Self.admitsPresence) else {
-      return conclude(request, key, 406, on: flow) { $0.append(.accept, Presence.contentType) }
+    let type = isForMessages ? CPIMMessage.mediaType : Presence.contentType
+    guard accepted.isEmpty || accepted.contains(where: { Self.admits($0, type) }) else {
+      return conclude(request, key, 406, on: flow) { $0.append(.accept, type) }
     }
     let lifetime = min(wanted, configuration.maximumExpires)
     if let localTag = request.to?.tag {
@@ -25,10 +28,10 @@ extension Rendezvous {
     begin(request, key, account, lifetime, on: flow)
   }
 
-  private static func admitsPresence(_ value: String) -> Bool {
-    let type = value.split(separator: ";").first.map { ASCII.lowercased(String($0)) } ?? ""
-    let name = type.split(separator: " ").first ?? ""
-    return name == Presence.contentType || name == "application/*" || name == "*/*"
+  private static func admits(_ value: String, _ type: String) -> Bool {
+    let range = value.split(separator: ";").first.map { ASCII.lowercased(String($0)) } ?? ""
+    let name = range.split(separator: " ").first ?? ""
+    return name == type || name == "\(type.prefix { $0 != "/" })/*" || name == "*/*"
   }
 
   private func begin(_ request: Message, _ key: AnswerKey, _ account: String, _ lifetime: UInt32, on flow: Flow) {
@@ -47,7 +50,8 @@ extension Rendezvous {
     subscriptions[id] = Subscriptions.Subscription(
       account: account, subject: subject, flow: flow, expires: now + .seconds(Int64(lifetime)),
       eventID: request.event?.id, local: local, remote: from, remoteTarget: contact.uri,
-      routes: request.recordRoutes, sequence: 0, remoteSequence: cseq.number)
+      routes: request.recordRoutes, sequence: 0, remoteSequence: cseq.number,
+      terminal: contact.instance ?? contact.uri.description)
     accept(request, key, lifetime, on: flow)
     // Expires 0 outside a dialog asks once (RFC 6665 §4.4.3).
     if lifetime == 0 { subscriptions.update(id) { $0.ending = "timeout" } }
@@ -72,6 +76,7 @@ extension Rendezvous {
       subscription.flow = flow
       subscription.expires = expires
       if let contact = request.contact, contact.uri.isSIP { subscription.remoteTarget = contact.uri }
+      subscription.isCaughtUp = false
       if lifetime == 0 { subscription.ending = "timeout" }
     }
     accept(request, key, lifetime, on: flow)
@@ -80,6 +85,12 @@ extension Rendezvous {
 
   /// `nil` for what does not exist or is not this account's to see: the two are told apart nowhere.
   private func subject(of request: Message, for account: String) -> Subscriptions.Subject? {
+    if request.event?.package == Self.messagePackage {
+      // The topic is in the body; without one it is the subscriber's own, and no other is anybody's.
+      let topic = String(decoding: request.body, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+      let user = request.requestURI?.decodedUser
+      return topic.allSatisfy { $0 == account } && user ?? account == account ? .topic : nil
+    }
     guard let user = request.requestURI?.decodedUser else { return nil }
     if user == account { return .all }
     return directory.mayWatch(account, user) ? .serial(user) : nil
@@ -104,20 +115,31 @@ extension Rendezvous {
   }
 
   /// Sends the whole present state, or remembers to when a NOTIFY is still unanswered.
+  ///
+  /// Of messages the oldest that the terminal has not had; when there is none more, that is told once.
   func notify(_ id: Subscriptions.ID) {
     guard let known = subscriptions[id] else { return }
     guard !known.isWaiting else { return subscriptions.update(id) { $0.hasChanged = true } }
+    var message: StoredMessage?
+    if known.subject == .topic, known.ending == nil {
+      message = environment.mailbox?.next(known.account, known.terminal)
+      guard message != nil || !known.isCaughtUp else { return }
+    }
     subscriptions.update(id) { subscription in
       subscription.isWaiting = true
       subscription.hasChanged = false
       subscription.sequence &+= 1
+      subscription.message = message?.sequence
+      subscription.isCaughtUp = message == nil
     }
     guard let subscription = subscriptions[id] else { return }
     counters.notifications &+= 1
-    startRequest(notification(id, subscription), on: subscription.flow, for: .notification(id))
+    startRequest(notification(id, subscription, message), on: subscription.flow, for: .notification(id))
   }
 
-  private func notification(_ id: Subscriptions.ID, _ subscription: Subscriptions.Subscription) -> Message {
+  private func notification(
+    _ id: Subscriptions.ID, _ subscription: Subscriptions.Subscription, _ message: StoredMessage?
+  ) -> Message {
     var request = Message(request: .notify, subscription.remoteTarget)
     request.routes = subscription.routes
     request.maxForwards = 70
@@ -126,7 +148,8 @@ extension Rendezvous {
     request.callID = id.callID
     request.cseq = CSeq(subscription.sequence, .notify)
     request.append(.contact, NameAddress(ownURI(on: subscription.flow)).description)
-    request.event = Event(Self.package, id: subscription.eventID)
+    let isForMessages = subscription.subject == .topic
+    request.event = Event(isForMessages ? Self.messagePackage : Self.package, id: subscription.eventID)
     if let reason = subscription.ending {
       request.subscriptionState = SubscriptionState(.terminated, reason: reason)
     } else {
@@ -135,7 +158,11 @@ extension Rendezvous {
     }
     // Who has just lost the right to see it is not told its state once more.
     guard subscription.ending != "rejected", subscription.ending != "noresource" else { return request }
-    request.setBody(document(for: subscription), type: Presence.contentType)
+    if isForMessages {
+      if let message { request.setBody(notificationBody(message), type: CPIMMessage.mediaType) }
+    } else {
+      request.setBody(document(for: subscription), type: Presence.contentType)
+    }
     return request
   }
 
@@ -144,7 +171,7 @@ extension Rendezvous {
     let entity: String
     switch subscription.subject {
     case .serial(let serial): (serials, entity) = ([serial], serial)
-    case .all: (serials, entity) = (directory.visibleSerials(to: subscription.account), subscription.account)
+    case .all, .topic: (serials, entity) = (directory.visibleSerials(to: subscription.account), subscription.account)
     }
     var presence = Presence(entity: "sip:\(entity)@\(configuration.domain)")
     for serial in serials {
@@ -169,12 +196,16 @@ extension Rendezvous {
     guard let subscription = subscriptions[id] else { return }
     // RFC 6665 §4.2.2: an error without Retry-After, and silence, end the subscription.
     let isUnderstood = status?.isSuccess == true
+    if isUnderstood, let sequence = subscription.message {
+      subscriptions.update(id) { $0.message = nil }
+      delivered(sequence, subscription.account, subscription.terminal)
+    }
     guard isUnderstood, subscription.ending == nil || subscription.hasChanged else {
       subscriptions[id] = nil
       return
     }
     subscriptions.update(id) { $0.isWaiting = false }
-    if subscription.hasChanged { notify(id) }
+    if subscription.hasChanged || subscription.message != nil { notify(id) }
   }
 
   func end(_ id: Subscriptions.ID, _ reason: String) {
@@ -211,6 +242,7 @@ extension Rendezvous {
       switch subscription.subject {
       case .serial(let serial):
         if !new.mayWatch(subscription.account, serial) { end(id, "rejected") }
+      case .topic: break
       case .all:
         let account = subscription.account
         if new.visibleSerials(to: account) != old.visibleSerials(to: account) { notify(id) }

@@ -16,7 +16,7 @@ import SIP
 /// device opened, to that device. Nothing is ever sent to an address that did not send first.
 ///
 /// The procedures are apart, by RFC: `+Receive`, `+Requests`, `+Authentication`, `+Register`,
-/// `+Publish`, `+Subscribe`, `+Proxy`, `+Forwarding`, `+Flows`.
+/// `+Publish`, `+Subscribe`, `+Messages`, `+Proxy`, `+Forwarding`, `+Flows`.
 public final class Rendezvous {
   let configuration: Configuration
   let environment: Environment
@@ -36,6 +36,7 @@ public final class Rendezvous {
   var proxy = ProxyTable()
   var sessions = Sessions()
   var answered = AnswerCache()
+  var messages = MessageTraffic()
 
   var strangers: RateLimiter
   var failures: RateLimiter

@@ -18,6 +18,8 @@ struct Subscriptions {
     case serial(String)
     /// Every serial the account may watch.
     case all
+    /// The messages to the account (`Event: im`).
+    case topic
   }
 
   struct Subscription {
@@ -39,6 +41,12 @@ struct Subscriptions {
     /// One NOTIFY at a time: a change meanwhile waits for its answer, and several make one.
     var isWaiting = false
     var hasChanged = false
+    /// The device, for messages: each is given to it once.
+    var terminal = ""
+    /// The message in the NOTIFY that was not answered yet.
+    var message: Int64?
+    /// It was told that nothing more waits.
+    var isCaughtUp = false
     /// Set once the last NOTIFY is due: why it ends.
     var ending: String?
   }
@@ -101,6 +109,17 @@ struct Subscriptions {
     var found: [ID] = []
     for account in accounts { found += (ofAccount[account] ?? []).filter { byID[$0]?.subject == .all } }
     return found.sorted()
+  }
+
+  /// The account's subscriptions to its messages, in a fixed order.
+  func topicIDs(of account: String) -> [ID] {
+    (ofAccount[account] ?? []).filter { byID[$0]?.subject == .topic }.sorted()
+  }
+
+  func hasTopic(_ account: String) -> Bool { ofAccount[account]?.contains { byID[$0]?.subject == .topic } ?? false }
+
+  func hasTopic(_ account: String, on flow: Flow) -> Bool {
+    ofFlow[flow]?.contains { byID[$0]?.subject == .topic && byID[$0]?.account == account } ?? false
   }
 
   func expired(at now: Instant) -> [ID] { byID.filter { $0.value.expires <= now }.map(\.key).sorted() }

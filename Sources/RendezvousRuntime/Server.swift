@@ -62,7 +62,7 @@ public final class Server {
       var environment = Environment(
         hashes: .openSSL, flowKey: flowKey,
         claim: { serial, account in Self.claim(serial, account, store, log) },
-        parsePresence: { try? Presence(parsing: $0) })
+        parsePresence: { try? Presence(parsing: $0) }, mailbox: .keeping(in: MessageStore(sharing: store), log: log))
       environment.relays = { relays.offers(for: $0) }
       rendezvous = Rendezvous(
         configuration: core, directory: try store.directory(), environment: environment, random: random)

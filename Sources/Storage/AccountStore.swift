@@ -66,7 +66,7 @@ public final class AccountStore {
     case missing
   }
 
-  private let database: Database
+  let database: Database
   private var seenDataVersion: Int64
 
   /// Opens or makes the database and brings its schema up to date.

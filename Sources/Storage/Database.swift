@@ -59,6 +59,9 @@ public final class Database {
     }
   }
 
+  /// The number of the row inserted last.
+  var lastRow: Int64 { sqlite3_last_insert_rowid(handle) }
+
   /// Rows changed by the last statement.
   var changedRows: Int { Int(sqlite3_changes(handle)) }
 
@@ -105,6 +108,7 @@ extension Database {
   /// A value bound to a statement.
   enum Value {
     case text(String)
+    case blob([UInt8])
     case integer(Int64)
     case null
   }
@@ -122,6 +126,11 @@ extension Database {
       sqlite3_column_type(statement, column) == SQLITE_NULL ? nil : text(column)
     }
 
+    func blob(_ column: Int32) -> [UInt8] {
+      guard let bytes = sqlite3_column_blob(statement, column) else { return [] }
+      return [UInt8](UnsafeRawBufferPointer(start: bytes, count: Int(sqlite3_column_bytes(statement, column))))
+    }
+
     func integer(_ column: Int32) -> Int64 { sqlite3_column_int64(statement, column) }
   }
 
@@ -133,6 +142,14 @@ extension Database {
       case .text(let text):
         // SQLITE_TRANSIENT: the library copies the bytes before this call returns.
         sqlite3_bind_text(pointer, index, text, -1, unsafeBitCast(-1, to: sqlite3_destructor_type.self))
+      case .blob(let bytes):
+        // An empty array has no address, and would be NULL.
+        bytes.isEmpty
+          ? sqlite3_bind_zeroblob(pointer, index, 0)
+          : bytes.withUnsafeBytes {
+            sqlite3_bind_blob(
+              pointer, index, $0.baseAddress, Int32($0.count), unsafeBitCast(-1, to: sqlite3_destructor_type.self))
+          }
       case .integer(let number): sqlite3_bind_int64(pointer, index, number)
       case .null: sqlite3_bind_null(pointer, index)
       }

@@ -26,7 +26,28 @@ enum Schema {
       created INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX serial_owner_account ON serial_owner (account);
+    """,
     """
+    CREATE TABLE message (
+      sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+      receiver TEXT NOT NULL REFERENCES account (name) ON DELETE CASCADE,
+      sender TEXT NOT NULL,
+      identity TEXT NOT NULL,
+      content_type TEXT NOT NULL,
+      body BLOB,
+      accepted INTEGER NOT NULL,
+      UNIQUE (sender, receiver, identity)
+    ) STRICT;
+    CREATE INDEX message_receiver ON message (receiver, sequence) WHERE body IS NOT NULL;
+    CREATE INDEX message_accepted ON message (accepted);
+    CREATE TABLE terminal (
+      account TEXT NOT NULL REFERENCES account (name) ON DELETE CASCADE,
+      name TEXT NOT NULL,
+      delivered INTEGER NOT NULL,
+      seen INTEGER NOT NULL,
+      PRIMARY KEY (account, name)
+    ) STRICT, WITHOUT ROWID;
+    """,
   ]
 
   static var newest: Int { steps.count }

@@ -3,7 +3,7 @@ import SIP
 
 // Requests from the other side, checked in the order of RFC 3261 §8.2.
 extension UserAgent {
-  static var allowedMethods: String { "INVITE, ACK, CANCEL, BYE, INFO, OPTIONS, NOTIFY" }
+  static var allowedMethods: String { "INVITE, ACK, CANCEL, BYE, INFO, OPTIONS, NOTIFY, MESSAGE" }
 
   /// What a request may require (RFC 3261 §8.2.2.3), and what ours say we support.
   static var extensions: [String] { ["outbound", "path", "trickle-ice"] }
@@ -28,6 +28,8 @@ extension UserAgent {
       receiveInDialog(request, method, dialog, in: id, at: now, into: &out)
     } else if method == .invite {
       receiveInvite(request, in: id, at: now, into: &out)
+    } else if method == .message {
+      receiveMessage(request, in: id, at: now, into: &out)
     } else if method == .options {
       respond(id, abilities(request), at: now, into: &out)
     } else {
@@ -45,8 +47,8 @@ extension UserAgent {
     }
     // §8.2.1: known and not supported, or never heard of.
     switch method {
-    case .invite, .bye, .info, .options, .notify: break
-    case .register, .subscribe, .publish, .message, .prack, .update, .refer:
+    case .invite, .bye, .info, .options, .notify, .message: break
+    case .register, .subscribe, .publish, .prack, .update, .refer:
       refusal.append(.allow, Self.allowedMethods)
       return answer(405)
     default:

@@ -48,7 +48,7 @@ extension UserAgent {
       publication?.refreshAt = now + Publication.retryWait
     case .invite(let handle): endCall(handle, .timedOut, into: &out)
     case .reinvite(let handle): calls[handle]?.isReoffering = false
-    case .bye, .info, .unsubscribe: break
+    case .bye, .info, .unsubscribe, .message: break
     case .subscribe(let handle): retrySubscription(handle, after: nil, at: now)
     }
   }
@@ -154,7 +154,7 @@ extension UserAgent {
     case .reinvite(let handle), .info(let handle):
       guard let next = calls[handle]?.dialog?.request(method) else { return }
       request.cseq = next.cseq
-    case .publish, .bye, .unsubscribe:
+    case .publish, .bye, .unsubscribe, .message:
       // After a BYE or the end of a subscription nothing else is sent in its dialog: the next number is free.
       request.cseq = request.cseq.map { CSeq($0.number + 1, method) }
     case .subscribe(let handle):
@@ -163,6 +163,7 @@ extension UserAgent {
         subscriptions[handle]?.dialog?.request(method).cseq ?? CSeq((request.cseq?.number ?? 0) + 1, method)
     }
     let id = start(request, for: entry.purpose, answered: entry.answered + 1, at: now, into: &out)
+    if case .message(let handle) = entry.purpose, id == nil { out.events.append(.messageAnswered(handle, nil)) }
     if case .invite(let handle) = entry.purpose, let id { calls[handle]?.phase = .calling(id) }
   }
 
@@ -196,6 +197,7 @@ extension UserAgent {
     case .invite(let handle): receiveInviteFinal(response, status, to: entry.request, handle, at: now, into: &out)
     case .reinvite(let handle): receiveReinviteFinal(response, status, to: entry.request, handle, into: &out)
     case .bye, .unsubscribe: break
+    case .message(let handle): out.events.append(.messageAnswered(handle, status))
     case .info(let handle):
       // RFC 3261 §12.2.1.2: the other side knows nothing of this dialog any more.
       if status == 481 || status == 408 { endCall(handle, .remote, into: &out) }
@@ -218,6 +220,7 @@ extension UserAgent {
       sayGoodbye(handle, at: now, into: &out)
       if !call.isGivenUp { out.events.append(.callEnded(handle, .timedOut)) }
     case .bye, .info, .unsubscribe: break
+    case .message(let handle): out.events.append(.messageAnswered(handle, nil))
     case .subscribe(let handle): subscribeTimedOut(handle, at: now, into: &out)
     }
   }
@@ -226,7 +229,12 @@ extension UserAgent {
   mutating func abandonTransactions(into out: inout UserAgentOutbox) {
     transactions.drop(flow, into: &wire)
     wire.removeAll()
+    var unheard: [MessageHandle] = []
+    for entry in pending.values { if case .message(let handle) = entry.purpose { unheard.append(handle) } }
+    unheard.sort { $0.number < $1.number }
+    for handle in unheard { out.events.append(.messageAnswered(handle, nil)) }
     pending.removeAll()
+    unanswered.removeAll()
     registration.isSending = false
     registration.refreshAt = nil
     publication?.isSending = false

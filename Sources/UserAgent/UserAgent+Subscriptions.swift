@@ -49,6 +49,12 @@ extension UserAgent {
   }
 
   private mutating func decorate(_ request: inout Message, _ subscription: Subscription, expires: UInt32) {
+    var contact = contact
+    if subscription.event == Self.messagePackage {
+      // Names the terminal: what this one was given is not given to it again.
+      contact.instance = configuration.instance
+      request.setBody(Array(subscription.user.utf8), type: "text/plain")
+    }
     request.contact = contact
     request.event = Event(subscription.event)
     request.append(.accept, subscription.accept)
@@ -165,9 +171,14 @@ extension UserAgent {
       respond(id, .response(to: request, status: 500), at: now, into: &out)
       return
     }
-    respond(id, .response(to: request, status: 200), at: now, into: &out)
     subscriptions[handle]?.dialog?.refreshTarget(from: request)
-    if !request.body.isEmpty {
+    let isForMessages = subscription.event == Self.messagePackage
+    if isForMessages, !request.body.isEmpty {
+      receiveMessage(request, in: id, at: now, into: &out)
+    } else {
+      respond(id, .response(to: request, status: 200), at: now, into: &out)
+    }
+    if request.body.isEmpty ? isForMessages : !isForMessages {
       out.events.append(.notified(handle, contentType: request.mediaType ?? "", body: request.body))
     }
     guard let told = request.subscriptionState else { return }

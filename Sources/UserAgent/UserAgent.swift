@@ -42,6 +42,7 @@ public struct UserAgent {
     case info(CallHandle)
     case subscribe(SubscriptionHandle)
     case unsubscribe
+    case message(MessageHandle)
   }
 
   /// Once connected, the server has this long to finish the log-in.
@@ -74,11 +75,13 @@ public struct UserAgent {
   var calls: [CallHandle: Call] = [:]
   var recentInvites = RecentInvites()
   var subscriptions: [SubscriptionHandle: Subscription] = [:]
+  var unanswered: [MessageHandle: UnansweredMessage] = [:]
   var lastNumber: UInt64 = 0
 
   /// Everything held for calls, subscriptions and requests under way, counted. Bounded whatever the server does.
   public var load: Int {
     pending.count + transactions.count + calls.count + subscriptions.count + recentInvites.count
+      + unanswered.count
   }
 
   /// For the status report.

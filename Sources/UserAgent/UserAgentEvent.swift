@@ -66,6 +66,13 @@ public enum UserAgentEvent: Hashable, Sendable {
   case reofferRefused(CallHandle, StatusCode)
   case info(CallHandle, contentType: String, body: [UInt8])
 
+  /// The final answer to a message of ours: 200 is delivered, 202 is stored. `nil`: none came, and the message may
+  /// have been taken or not.
+  case messageAnswered(MessageHandle, StatusCode?)
+  /// A message for the account: answer it with `answerMessage` when it is kept.
+  case messageReceived(MessageHandle, IncomingMessage)
+
+  /// For messages with no body: all that waited has been given.
   case notified(SubscriptionHandle, contentType: String, body: [UInt8])
   case subscriptionEnded(SubscriptionHandle, StatusCode?)
 }

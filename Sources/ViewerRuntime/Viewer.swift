@@ -136,7 +136,9 @@ public final class Viewer {
     case .callReoffered(let handle, _, let body): reoffered(handle, body)
     // The node's own offer crossed ours and is answered; should it bring nothing, ours is made again.
     case .reofferRefused: break
-    case .heartbeat, .published, .publishRefused, .incomingCall, .callConfirmed, .notified, .subscriptionEnded: break
+    case .heartbeat, .published, .publishRefused, .incomingCall, .callConfirmed, .notified, .subscriptionEnded,
+      .messageAnswered, .messageReceived:
+      break
     }
   }
 

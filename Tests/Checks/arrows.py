@@ -19,6 +19,7 @@ PURE = {
     "SDP": {"EdgeCore"},
     "SIP": {"EdgeCore"},
     "PIDF": {"EdgeCore"},
+    "CPIM": {"EdgeCore"},
     "FrameKernels": set(),
     "FrameKernelsV3": set(),
     "FrameCodec": {"EdgeCore", "Picture", "FrameKernels", "FrameKernelsV3"},
@@ -27,7 +28,7 @@ PURE = {
     "Tunnel": {"EdgeCore"},
     "UserAgent": {"EdgeCore", "STUN", "SIP"},
     "NodeLogic": {"EdgeCore", "SIP", "SDP", "PIDF", "StatusModel", "UserAgent"},
-    "RendezvousLogic": {"EdgeCore", "STUN", "SIP", "PIDF", "StatusModel"},
+    "RendezvousLogic": {"EdgeCore", "STUN", "SIP", "PIDF", "CPIM", "StatusModel"},
 }
 
 # The only importers of C: the C modules, and the other targets, each may know. CLinux is the C library.

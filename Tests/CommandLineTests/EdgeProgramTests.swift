@@ -12,6 +12,8 @@ final class TestProgram {
   var view: ViewOptions?
   var devices: DevicesOptions?
   var tunnel: TunnelCommandOptions?
+  var send: SendOptions?
+  var inbox: InboxOptions?
 
   func callAsFunction(_ words: String...) -> ExitCode { callAsFunction(words) }
 
@@ -33,6 +35,14 @@ final class TestProgram {
         self.tunnel = $0
         return .fine
       },
+      send: {
+        self.send = $0
+        return .fine
+      },
+      inbox: {
+        self.inbox = $0
+        return .fine
+      },
       doctor: { _ in .no }, demo: { _ in .problems })
     let console = Console(output: { self.output += $0 }, error: { self.error += $0 })
     return EdgeProgram(commands: commands, console: console).main(words)
@@ -42,7 +52,7 @@ final class TestProgram {
 @Suite("edge")
 struct EdgeProgramTests {
   /// EDGE_UPDATE_SNAPSHOTS=1 writes the files anew.
-  @Test(arguments: ["", "run", "status", "view", "devices", "tunnel", "doctor", "demo", "version"])
+  @Test(arguments: ["", "run", "status", "view", "devices", "tunnel", "send", "inbox", "doctor", "demo", "version"])
   func `help is as the snapshot has it, plain ASCII, on standard output`(command: String) throws {
     let program = TestProgram()
     #expect(program(command.isEmpty ? ["--help"] : [command, "--help"]) == .fine)

@@ -36,6 +36,10 @@ class Sipp(Case):
             done = self.sipp("register.xml", "old-phone", "opensesame", transport, calls)
             self.assertEqual(done.returncode, 0, f"{transport}: {done.stdout[-1500:]}{self.told()}")
 
+    def test_it_subscribes_to_messages_and_sends_itself_some(self):
+        done = self.sipp("messages.xml", "old-phone", "opensesame", "t1", 1)
+        self.assertEqual(done.returncode, 0, f"{done.stdout[-1500:]}{self.told()}")
+
     def test_a_wrong_password_is_refused(self):
         done = self.sipp("refused.xml", "old-phone", "guess", calls=2)
         self.assertEqual(done.returncode, 0, f"{done.stdout[-1500:]}{self.told()}")

@@ -23,7 +23,7 @@ final class World {
   var logs: [LogEntry] = []
   private var lastPort: UInt16 = 40_000
 
-  init(_ change: (inout Configuration) -> Void = { _ in }) {
+  init(mailbox: MessageBox? = nil, _ change: (inout Configuration) -> Void = { _ in }) {
     var directory = Directory()
     for (name, isNode) in [("gate-box", true), ("other-box", true), ("alice", false), ("bob", false)] {
       directory.add(name, Self.account(name, isNode: isNode))
@@ -39,7 +39,7 @@ final class World {
     let environment = Environment(
       hashes: .openSSL, flowKey: Array(repeating: 7, count: 32),
       claim: { serial, _ in serial == "NO-ROOM" ? .unavailable : .owned },
-      parsePresence: World.parse)
+      parsePresence: World.parse, mailbox: mailbox)
     rendezvous = Rendezvous(
       configuration: configuration, directory: directory, environment: environment, random: SeededRandom(seed: 1))
   }

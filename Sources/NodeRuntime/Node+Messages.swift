@@ -1,0 +1,37 @@
+import Config
+import EdgeCore
+import LinuxIO
+import SIP
+import Uplink
+import UserAgent
+
+/// Messages to the node's account: kept in its state directory and told in the log.
+extension Node {
+  /// Called once, before the link is started.
+  func subscribeToMessages() {
+    do throws(FileError) {
+      inbox = try Inbox(directory: configuration.node.stateDirectory)
+    } catch {
+      return log.error("messages.cannot-be-kept", ("why", error.description))
+    }
+    _ = uplink.perform { $0.subscribeToMessages(at: $1, into: &$2) }
+  }
+
+  func receive(_ handle: MessageHandle, _ message: IncomingMessage) {
+    guard let inbox else {
+      uplink.perform { $0.answerMessage(handle, 480, at: $1, into: &$2) }
+      return
+    }
+    switch inbox.take(message, now: reactor.wallClockSeconds, domain: configuration.rendezvous.domain) {
+    case .taken(let entry):
+      uplink.perform { $0.answerMessage(handle, 200, at: $1, into: &$2) }
+      // What it says is for who opens the inbox, not for the journal.
+      log.notice(
+        "message.received", ("from", entry.from), ("id", entry.id), ("bytes", "\(entry.text.utf8.count)"))
+    case .known: uplink.perform { $0.answerMessage(handle, 200, at: $1, into: &$2) }
+    case .failed(let why):
+      uplink.perform { $0.answerMessage(handle, 500, at: $1, into: &$2) }
+      log.error("messages.cannot-be-kept", ("why", why))
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import EdgeCore
+import SIP
+
+/// A message somebody sent to an account, until every terminal of that account has it.
+public struct StoredMessage: Hashable, Sendable {
+  /// Given by the store, rising; 0 before that.
+  public var sequence: Int64
+  public var receiver: String
+  public var sender: String
+  /// What tells the message from all others of its sender, so that one that comes again is known.
+  public var identity: String
+  public var contentType: String
+  public var body: [UInt8]
+  /// Unix seconds; given by the store.
+  public var accepted: Int64
+
+  public init(
+    sequence: Int64 = 0, receiver: String, sender: String, identity: String, contentType: String, body: [UInt8],
+    accepted: Int64 = 0
+  ) {
+    self.sequence = sequence
+    self.receiver = receiver
+    self.sender = sender
+    self.identity = identity
+    self.contentType = contentType
+    self.body = body
+    self.accepted = accepted
+  }
+}
+
+/// Where messages are kept, as functions: durable when they return.
+///
+/// A terminal is one device of an account. Each has what it was given noted for it, so every one gets every message
+/// once and in order; one that is new gets what none has had yet.
+public struct MessageBox {
+  public enum Verdict: Hashable, Sendable {
+    case stored(Int64)
+    /// It was taken before, under this number.
+    case known(Int64)
+    /// The receiver has as much waiting as an account may.
+    case full
+    case unavailable
+  }
+
+  public var store: (StoredMessage) -> Verdict
+  /// The oldest message the terminal has not had; `nil` also when the store fails.
+  public var next: (_ account: String, _ terminal: String) -> StoredMessage?
+  /// The terminal said that it has the message.
+  public var delivered: (_ account: String, _ terminal: String, _ sequence: Int64) -> Void
+
+  public init(
+    store: @escaping (StoredMessage) -> Verdict, next: @escaping (String, String) -> StoredMessage?,
+    delivered: @escaping (String, String, Int64) -> Void
+  ) {
+    self.store = store
+    self.next = next
+    self.delivered = delivered
+  }
+}
+
+/// What the message broker has under way.
+struct MessageTraffic {
+  /// A terminal that is given messages with MESSAGE, on the flow it registered over.
+  struct Terminal: Hashable, Comparable {
+    var account: String
+    var name: String
+    var flow: Flow
+
+    static func < (a: Self, b: Self) -> Bool { (a.account, a.name, a.flow) < (b.account, b.name, b.flow) }
+  }
+
+  /// A request whose sender waits to hear whether a terminal took the message at once.
+  struct Awaiting {
+    var request: Message
+    var key: AnswerKey
+    var flow: Flow
+    var deadline: Instant
+  }
+
+  var awaiting: [Int64: Awaiting] = [:]
+  /// The message each terminal has not answered yet: one at a time.
+  var pushing: [Terminal: Int64] = [:]
+  /// Those that said they do not understand MESSAGE.
+  var refusing: Set<Terminal> = []
+  /// Accounts with a new registration, and when they are given what waits: a little later, so that a terminal can
+  /// subscribe to its topic first.
+  var due: [String: Instant] = [:]
+
+  var isEmpty: Bool { awaiting.isEmpty && pushing.isEmpty && refusing.isEmpty && due.isEmpty }
+}

@@ -1,0 +1,170 @@
+import CPIM
+import EdgeCore
+import SIP
+
+// The message broker: every account owns a topic of its own name; what is sent to it is stored, then given to each of the
+// account's terminals, by NOTIFY (Event: im) to those that subscribed and by MESSAGE (RFC 3428) to plain ones.
+extension Rendezvous {
+  static let messagePackage = "im"
+  /// RFC 3428 §8.
+  static let maximumMessage = 1300
+  /// How long a sender is kept waiting for a terminal before it is told 202.
+  private static let deliveryPatience: Duration = .seconds(2)
+  private static let registrationDelay: Duration = .milliseconds(800)
+
+  /// Whether a MESSAGE is for an account, and so the broker's.
+  func isForBroker(_ request: Message) -> Bool {
+    guard environment.mailbox != nil, request.to?.tag == nil, let name = request.requestURI?.decodedUser else {
+      return false
+    }
+    return directory.owner(of: name) == nil
+  }
+
+  /// MESSAGE, or PUBLISH with `Event: im`, to the name of an account.
+  func takeMessage(_ request: Message, _ key: AnswerKey, on flow: Flow) {
+    guard acceptsExtensions(of: request, on: flow), forwardingIsSane(request, on: flow) else { return }
+    guard let mailbox = environment.mailbox else { return refusePackage(request, key, on: flow) }
+    guard let sender = authenticate(request, on: flow, request.method == .publish ? .server : .proxy) else { return }
+    guard let receiver = request.requestURI?.decodedUser, directory.accounts[receiver] != nil,
+      directory.mayReach(sender, receiver)
+    else { return conclude(request, key, 404, on: flow) }
+    guard !request.body.isEmpty, let mediaType = request.mediaType else { return conclude(request, key, 400, on: flow) }
+    guard request.body.count <= Self.maximumMessage else {
+      return conclude(request, key, 413, on: flow) {
+        $0.append(.warning, self.warning("a message has at most \(Self.maximumMessage) bytes"))
+      }
+    }
+    let message: StoredMessage
+    if mediaType == CPIMMessage.mediaType {
+      guard let content = CPIMMessage(request.body) else { return conclude(request, key, 400, on: flow) }
+      message = StoredMessage(
+        receiver: receiver, sender: sender,
+        identity: content.messageID.isEmpty ? Self.identity(of: request) : "id " + content.messageID,
+        contentType: content.contentType, body: content.body)
+    } else {
+      message = StoredMessage(
+        receiver: receiver, sender: sender, identity: Self.identity(of: request),
+        contentType: request[.contentType] ?? mediaType, body: request.body)
+    }
+    switch mailbox.store(message) {
+    case .full:
+      conclude(request, key, 480, on: flow) { $0.append(.warning, self.warning("the receiver's mailbox is full")) }
+    case .unavailable: respond(to: request, 503, on: flow) { $0.retryAfter = 10 }
+    case .known(let sequence):
+      // It came again while its answer is being found out.
+      if let waiting = messages.awaiting[sequence], waiting.key == key { return }
+      accepted(request, key, 202, sequence, on: flow)
+    case .stored(let sequence):
+      counters.messages &+= 1
+      guard !terminals(of: receiver).isEmpty || subscriptions.hasTopic(receiver) else {
+        return accepted(request, key, 202, sequence, on: flow)
+      }
+      messages.awaiting[sequence] = MessageTraffic.Awaiting(
+        request: request, key: key, flow: flow, deadline: now + Self.deliveryPatience)
+      deliver(to: receiver)
+    }
+  }
+
+  /// RFC 3261 §8.1.1.4 and §8.1.1.5: what does not change when a request is sent again.
+  private static func identity(of request: Message) -> String {
+    "call \(request.callID ?? "") \(request.from?.tag ?? "") \(request.cseq?.number ?? 0)"
+  }
+
+  /// 200: a terminal has it. 202: it is stored, and given to the terminals when they come.
+  private func accepted(
+    _ request: Message, _ key: AnswerKey, _ status: StatusCode, _ sequence: Int64, on flow: Flow
+  ) {
+    conclude(request, key, status, on: flow) { response in
+      guard request.method == .publish else { return }
+      // RFC 3903 §6 step 6. A message is an event and no state: there is nothing to refresh.
+      response.sipETag = "m\(sequence)"
+      response.expires = 0
+    }
+  }
+
+  // MARK: Giving it to the terminals
+
+  /// Registered contacts that have not subscribed to their topic over the same flow.
+  private func terminals(of account: String) -> [(terminal: MessageTraffic.Terminal, contact: URI)] {
+    newestBindings(of: account).compactMap { binding in
+      guard let contact = URI(binding.contact), !subscriptions.hasTopic(account, on: binding.flow) else { return nil }
+      let name = binding.instance.isEmpty ? binding.contact : binding.instance
+      let terminal = MessageTraffic.Terminal(account: account, name: name, flow: binding.flow)
+      return messages.refusing.contains(terminal) ? nil : (terminal, contact)
+    }
+  }
+
+  private func deliver(to account: String) {
+    for id in subscriptions.topicIDs(of: account) { notify(id) }
+    // One that has just registered may be about to subscribe.
+    guard messages.due[account] == nil else { return }
+    for (terminal, contact) in terminals(of: account) { push(to: terminal, contact) }
+  }
+
+  func registered(_ account: String) {
+    guard environment.mailbox != nil else { return }
+    messages.due[account] = now + Self.registrationDelay
+  }
+
+  private func push(to terminal: MessageTraffic.Terminal, _ contact: URI) {
+    guard messages.pushing[terminal] == nil, let mailbox = environment.mailbox,
+      let message = mailbox.next(terminal.account, terminal.name)
+    else { return }
+    messages.pushing[terminal] = message.sequence
+    var request = Message(request: .message, contact)
+    request.maxForwards = 70
+    var from = NameAddress(URI(.sip, user: message.sender, host: configuration.domain))
+    from.tag = random.token(8)
+    request.from = from
+    request.to = NameAddress(URI(.sip, user: terminal.account, host: configuration.domain))
+    // The same each time, so that a terminal that was asked twice can tell.
+    request.callID = "m\(message.sequence)-\(mark([message.sender, message.identity]))@\(configuration.domain)"
+    request.cseq = CSeq(1, .message)
+    request.append(.other("P-Asserted-Identity"), "<sip:\(message.sender)@\(configuration.domain)>")
+    request.setBody(message.body, type: message.contentType)
+    startRequest(request, on: terminal.flow, for: .message(terminal))
+  }
+
+  /// The answer to a MESSAGE of ours, or `nil` for silence or a lost flow.
+  func messageAnswered(_ terminal: MessageTraffic.Terminal, _ status: StatusCode?) {
+    guard let sequence = messages.pushing.removeValue(forKey: terminal) else { return }
+    guard let status else { return }
+    if status.isSuccess {
+      delivered(sequence, terminal.account, terminal.name)
+      for (other, contact) in terminals(of: terminal.account) where other == terminal { push(to: other, contact) }
+    } else if status == 405 || status == 415 || status == 501 {
+      messages.refusing.insert(terminal)
+    }
+  }
+
+  func delivered(_ sequence: Int64, _ account: String, _ terminal: String) {
+    environment.mailbox?.delivered(account, terminal, sequence)
+    counters.messagesDelivered &+= 1
+    guard let waiting = messages.awaiting.removeValue(forKey: sequence) else { return }
+    accepted(waiting.request, waiting.key, 200, sequence, on: waiting.flow)
+  }
+
+  /// What a NOTIFY of the topic carries: always CPIM, as it has the sender, the time and the name of the message.
+  func notificationBody(_ message: StoredMessage) -> [UInt8] {
+    let id = message.identity.hasPrefix("id ") ? String(message.identity.dropFirst(3)) : "m\(message.sequence)"
+    return CPIMMessage(
+      from: "sip:\(message.sender)@\(configuration.domain)", to: "sip:\(message.receiver)@\(configuration.domain)",
+      dateTime: Timestamp.text(message.accepted), messageID: id, contentType: message.contentType, body: message.body
+    ).serialized
+  }
+
+  // MARK: Time
+
+  func sweepMessages() {
+    for (sequence, waiting) in messages.awaiting.sorted(by: { $0.key < $1.key }) where waiting.deadline <= now {
+      messages.awaiting[sequence] = nil
+      accepted(waiting.request, waiting.key, 202, sequence, on: waiting.flow)
+    }
+    for account in messages.due.filter({ $0.value <= now }).map(\.key).sorted() {
+      messages.due[account] = nil
+      deliver(to: account)
+    }
+    let flows = flows
+    messages.refusing = messages.refusing.filter { flows[$0.flow] != nil }
+  }
+}

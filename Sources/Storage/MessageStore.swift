@@ -1,0 +1,168 @@
+/// Messages that wait for their receivers' terminals.
+///
+/// A message is committed before its sender is told so, and what a terminal has is noted for it alone. A message that
+/// every terminal has is emptied and kept for a while as a name, so that a sender that asks again is not heard twice.
+public final class MessageStore {
+  public struct Message: Hashable, Sendable {
+    public var sequence: Int64
+    public var receiver: String
+    public var sender: String
+    /// Unique for the sender.
+    public var identity: String
+    public var contentType: String
+    public var body: [UInt8]
+    /// Unix seconds.
+    public var accepted: Int64
+
+    public init(
+      sequence: Int64 = 0, receiver: String, sender: String, identity: String, contentType: String, body: [UInt8],
+      accepted: Int64
+    ) {
+      self.sequence = sequence
+      self.receiver = receiver
+      self.sender = sender
+      self.identity = identity
+      self.contentType = contentType
+      self.body = body
+      self.accepted = accepted
+    }
+  }
+
+  public enum Verdict: Hashable, Sendable {
+    case stored(Int64)
+    /// It is here already, under this number.
+    case known(Int64)
+    /// The receiver's quota is used up, or there is no such account.
+    case refused
+  }
+
+  public struct Limits: Hashable, Sendable {
+    /// Messages one account may have waiting.
+    public var messages: Int64 = 1000
+    /// Bytes of their bodies.
+    public var bytes: Int64 = 1 << 20
+    /// Seconds a message waits for a terminal.
+    public var lifetime: Int64 = 30 * 86_400
+    /// Seconds the name of a delivered message is remembered.
+    public var memory: Int64 = 86_400
+    /// Devices of one account; the one not seen for longest makes room.
+    public var terminals: Int64 = 16
+
+    public init() {}
+  }
+
+  public let limits: Limits
+  private let database: Database
+
+  /// Uses the connection and file of the accounts.
+  public init(sharing store: AccountStore, limits: Limits = Limits()) {
+    database = store.database
+    self.limits = limits
+  }
+
+  /// Durable when it returns.
+  public func store(_ message: Message) throws(StorageError) -> Verdict {
+    try database.transaction { () throws(StorageError) -> Verdict in
+      var known: Int64?
+      try database.query(
+        "SELECT sequence FROM message WHERE sender=? AND receiver=? AND identity=?",
+        [.text(message.sender), .text(message.receiver), .text(message.identity)]
+      ) { known = $0.integer(0) }
+      if let known { return .known(known) }
+      try expire(now: message.accepted)
+      var count: Int64 = 0
+      var bytes: Int64 = 0
+      try database.query(
+        "SELECT count(*), coalesce(sum(length(body)), 0) FROM message WHERE receiver=? AND body IS NOT NULL",
+        [.text(message.receiver)]
+      ) { row in
+        count = row.integer(0)
+        bytes = row.integer(1)
+      }
+      guard count < limits.messages, bytes + Int64(message.body.count) <= limits.bytes else { return .refused }
+      try database.query(
+        """
+        INSERT INTO message (receiver, sender, identity, content_type, body, accepted)
+        SELECT name, ?, ?, ?, ?, ? FROM account WHERE name=?
+        """,
+        [
+          .text(message.sender), .text(message.identity), .text(message.contentType), .blob(message.body),
+          .integer(message.accepted), .text(message.receiver),
+        ])
+      guard database.changedRows == 1 else { return .refused }
+      return .stored(database.lastRow)
+    }
+  }
+
+  /// The oldest message a terminal has not had. A terminal never seen before begins with those none has had.
+  public func next(for account: String, terminal: String, now: Int64) throws(StorageError) -> Message? {
+    let cursor = try cursor(of: account, terminal: terminal, now: now)
+    var found: Message?
+    try database.query(
+      """
+      SELECT sequence, receiver, sender, identity, content_type, body, accepted FROM message
+      WHERE receiver=? AND sequence>? AND body IS NOT NULL AND accepted>? ORDER BY sequence LIMIT 1
+      """, [.text(account), .integer(cursor), .integer(now - limits.lifetime)]
+    ) { row in
+      found = Message(
+        sequence: row.integer(0), receiver: row.text(1), sender: row.text(2), identity: row.text(3),
+        contentType: row.text(4), body: row.blob(5), accepted: row.integer(6))
+    }
+    return found
+  }
+
+  /// The terminal has it. When all have, only its name is kept.
+  public func delivered(_ sequence: Int64, to account: String, terminal: String, now: Int64) throws(StorageError) {
+    try database.transaction { () throws(StorageError) in
+      try database.query(
+        "UPDATE terminal SET delivered=max(delivered, ?), seen=? WHERE account=? AND name=?",
+        [.integer(sequence), .integer(now), .text(account), .text(terminal)])
+      try database.query(
+        """
+        UPDATE message SET body=NULL WHERE receiver=?1 AND body IS NOT NULL
+        AND sequence <= (SELECT min(delivered) FROM terminal WHERE account=?1)
+        """, [.text(account)])
+    }
+  }
+
+  /// Messages that wait for somebody, of all accounts.
+  public func waiting() throws(StorageError) -> Int {
+    var count: Int64 = 0
+    try database.query("SELECT count(*) FROM message WHERE body IS NOT NULL") { count = $0.integer(0) }
+    return Int(count)
+  }
+
+  private func cursor(of account: String, terminal: String, now: Int64) throws(StorageError) -> Int64 {
+    if let known = try known(account, terminal) { return known }
+    return try database.transaction { () throws(StorageError) -> Int64 in
+      var begin: Int64 = 0
+      try database.query("SELECT coalesce(max(delivered), 0) FROM terminal WHERE account=?", [.text(account)]) {
+        begin = $0.integer(0)
+      }
+      try database.query(
+        """
+        DELETE FROM terminal WHERE account=?1 AND name IN
+        (SELECT name FROM terminal WHERE account=?1 ORDER BY seen DESC, name LIMIT -1 OFFSET ?2)
+        """, [.text(account), .integer(limits.terminals - 1)])
+      try database.query(
+        "INSERT INTO terminal SELECT name, ?, ?, ? FROM account WHERE name=?",
+        [.text(terminal), .integer(begin), .integer(now), .text(account)])
+      return begin
+    }
+  }
+
+  private func known(_ account: String, _ terminal: String) throws(StorageError) -> Int64? {
+    var found: Int64?
+    try database.query(
+      "SELECT delivered FROM terminal WHERE account=? AND name=?", [.text(account), .text(terminal)]
+    ) { found = $0.integer(0) }
+    return found
+  }
+
+  /// Inside a transaction.
+  private func expire(now: Int64) throws(StorageError) {
+    try database.query(
+      "DELETE FROM message WHERE accepted<=?1 OR body IS NULL AND accepted<=?2",
+      [.integer(now - limits.lifetime), .integer(now - limits.memory)])
+  }
+}

@@ -1,0 +1,139 @@
+import CPIM
+import EdgeCore
+public import LinuxIO
+public import StatusModel
+public import UserAgent
+
+/// The messages this terminal has received: one line of JSON each in `messages.jsonl`, kept before they are answered.
+///
+/// The server gives a message again when it did not hear the answer: what is here already is not taken twice.
+public final class Inbox {
+  public struct Entry: Hashable, Sendable {
+    /// Unique for the sender.
+    public var id: String
+    /// Account name, or the URI of somebody at another domain.
+    public var from: String
+    /// RFC 3339; when the server took it.
+    public var date: String
+    /// Type and subtype.
+    public var type: String
+    /// Of a text; Base64 of anything else.
+    public var text: String
+
+    public var json: JSONValue {
+      .object([
+        JSONValue.Member("id", .string(id)), JSONValue.Member("from", .string(from)),
+        JSONValue.Member("date", .string(date)), JSONValue.Member("type", .string(type)),
+        JSONValue.Member("text", .string(text)),
+      ])
+    }
+  }
+
+  public enum Verdict {
+    case taken(Entry)
+    case known
+    /// Why it cannot be kept: it is not this terminal's yet.
+    case failed(String)
+  }
+
+  /// Bytes after which the file is put aside as `messages.1.jsonl`, in place of the one before.
+  private static let maximumBytes = 4 << 20
+
+  private let path: String?
+  private var file: AppendFile?
+  private var bytes = 0
+  private var known: Set<String> = []
+  /// Those of the file, oldest first.
+  public private(set) var entries: [Entry] = []
+
+  /// - Parameter directory: `nil` keeps messages for as long as the process lives.
+  public init(directory: String?) throws(FileError) {
+    path = directory.map { $0 + "/messages.jsonl" }
+    guard let path, let directory else { return }
+    if File.exists(directory + "/messages.1.jsonl") {
+      for entry in try Self.load(directory + "/messages.1.jsonl") { known.insert(Self.name(entry)) }
+    }
+    if File.exists(path) { entries = try Self.load(path) }
+    for entry in entries { known.insert(Self.name(entry)) }
+    file = try AppendFile(path)
+    for entry in entries { bytes += Self.line(entry).count }
+  }
+
+  /// Takes a message to keep; durable when it returns.
+  public func take(_ message: IncomingMessage, now: Int64, domain: String) -> Verdict {
+    var entry = Entry(id: message.id, from: message.sender, date: "", type: "", text: "")
+    var content = message.body
+    var type = message.contentType
+    if let wrapped = CPIMMessage(message.body) {
+      content = wrapped.body
+      type = wrapped.contentType
+      entry.from = Self.account(in: wrapped.from, domain)
+      entry.date = wrapped.dateTime
+      if !wrapped.messageID.utf8.isEmpty { entry.id = wrapped.messageID }
+    }
+    if entry.date.utf8.isEmpty { entry.date = Timestamp.text(now) }
+    entry.type = ASCII.lowercased(String(decoding: type.utf8.prefix { $0 != 0x3B && $0 != 0x20 }, as: UTF8.self))
+    if entry.type.hasPrefix("text/"), let text = String(validating: content, as: UTF8.self) {
+      entry.text = text
+    } else {
+      entry.text = Base64.encode(content)
+    }
+    guard !known.contains(Self.name(entry)) else { return .known }
+    do throws(FileError) {
+      try keep(entry)
+    } catch {
+      return .failed(error.description)
+    }
+    known.insert(Self.name(entry))
+    entries.append(entry)
+    return .taken(entry)
+  }
+
+  private func keep(_ entry: Entry) throws(FileError) {
+    guard let path else { return }
+    let line = Self.line(entry)
+    if bytes + line.count > Self.maximumBytes {
+      try File.writeAtomically(
+        try File.read(path, maxBytes: 2 * Self.maximumBytes), to: Self.aside(path), mode: 0o600)
+      try File.writeAtomically([], to: path)
+      file = try AppendFile(path)
+      entries = []
+      bytes = 0
+    }
+    try file?.append(line)
+    bytes += line.count
+  }
+
+  private static func aside(_ path: String) -> String {
+    String(decoding: Array(path.utf8).dropLast("jsonl".utf8.count), as: UTF8.self) + "1.jsonl"
+  }
+
+  private static func line(_ entry: Entry) -> [UInt8] { Array((JSONWriter.text(entry.json) + "\n").utf8) }
+
+  /// What tells a message from all others.
+  private static func name(_ entry: Entry) -> String { entry.from + " " + entry.id }
+
+  private static func load(_ path: String) throws(FileError) -> [Entry] {
+    let bytes = try File.read(path, maxBytes: 2 * maximumBytes)
+    var entries: [Entry] = []
+    for line in bytes.split(separator: 0x0A) {
+      // A line that a crash cut short was never answered: its message comes again.
+      guard let value = try? JSONValue(bytes: Array(line)), let id = value["id"]?.text, let from = value["from"]?.text
+      else { continue }
+      entries.append(
+        Entry(
+          id: id, from: from, date: value["date"]?.text ?? "", type: value["type"]?.text ?? "",
+          text: value["text"]?.text ?? ""))
+    }
+    return entries
+  }
+
+  /// `sip:anna@domain` is anna; of another domain the whole address.
+  private static func account(in uri: String, _ domain: String) -> String {
+    let bytes = Array(uri.utf8)
+    guard uri.hasPrefix("sip:"), let at = bytes.lastIndex(of: UInt8(ascii: "@")),
+      ASCII.equalIgnoringCase(String(decoding: bytes[(at + 1)...], as: UTF8.self), domain)
+    else { return uri }
+    return String(decoding: bytes[4..<at], as: UTF8.self)
+  }
+}

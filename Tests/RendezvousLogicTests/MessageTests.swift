@@ -1,0 +1,216 @@
+import CPIM
+import EdgeCore
+import SIP
+import Testing
+
+@testable import RendezvousLogic
+
+/// The store as the core sees it, in memory.
+final class MemoryBox {
+  var messages: [StoredMessage] = []
+  var cursors: [String: Int64] = [:]
+  var isFull = false
+
+  var box: MessageBox {
+    MessageBox(
+      store: { [self] message in
+        if let known = messages.first(where: { $0.sender == message.sender && $0.identity == message.identity }) {
+          return .known(known.sequence)
+        }
+        guard !isFull else { return .full }
+        var message = message
+        message.sequence = Int64(messages.count + 1)
+        message.accepted = 1_700_000_000
+        messages.append(message)
+        return .stored(message.sequence)
+      },
+      next: { [self] account, terminal in
+        let cursor = cursors["\(account) \(terminal)"] ?? 0
+        return messages.first { $0.receiver == account && $0.sequence > cursor }
+      },
+      delivered: { [self] account, terminal, sequence in cursors["\(account) \(terminal)"] = sequence })
+  }
+}
+
+@Suite("Message broker")
+struct MessageTests {
+  let box = MemoryBox()
+  let world: World
+  let node: Peer
+  let alice: Peer
+
+  init() {
+    world = World(mailbox: box.box)
+    node = Peer(world, "gate-box")
+    alice = Peer(world, "alice")
+  }
+
+  private func message(
+    _ peer: Peer, _ receiver: String, _ text: String, _ method: SIP.Method = .message
+  ) -> Message {
+    var request = peer.request(method, receiver)
+    if method == .publish { request.event = Event("im") }
+    request.setBody(Array(text.utf8), type: "text/plain")
+    return request
+  }
+
+  /// Subscribes and answers every NOTIFY that comes of it; returns the texts.
+  @discardableResult
+  private func subscribe(_ peer: Peer, body: String = "", to target: String? = nil) -> [Message] {
+    var request = peer.request(.subscribe, target ?? peer.name)
+    request.event = Event("im")
+    request.expires = 600
+    if !body.isEmpty { request.setBody(Array(body.utf8), type: "text/plain") }
+    return peer.send(request)
+  }
+
+  /// Answers NOTIFYs and MESSAGEs until none comes; returns what they said, "" for an empty one.
+  private func take(_ peer: Peer, _ first: [Message] = [], _ status: StatusCode = 200) -> [String] {
+    var texts: [String] = []
+    var waiting = first + peer.received()
+    while !waiting.isEmpty {
+      for request in waiting where request.isRequest {
+        if request.method == .notify { #expect(request.event?.package == "im") }
+        texts.append(CPIMMessage(request.body).map { String(decoding: $0.body, as: UTF8.self) } ?? request.text)
+        peer.answer(request, status)
+      }
+      waiting = peer.received()
+    }
+    return texts
+  }
+
+  @Test func `a subscriber is told at once that nothing waits, and then each message by itself`() {
+    let answers = subscribe(alice, body: "alice")
+    #expect(answers.first?.status == 200)
+    #expect(take(alice, answers) == [""])
+    #expect(node.send(message(node, "alice", "one")).isEmpty)
+    #expect(take(alice) == ["one", ""])
+    #expect(world.responses(node.flow) == [200])
+    let told = node.send(message(node, "alice", "two", .publish))
+    #expect(told.isEmpty)
+    #expect(take(alice) == ["two", ""])
+    let published = world.received(node.flow)
+    #expect(published.map { $0.status?.value } == [200])
+    #expect(published.first?.sipETag == "m2")
+  }
+
+  @Test func `a notification says who wrote it, when, and its name`() throws {
+    let first = take(alice, subscribe(alice))
+    #expect(first == [""])
+    _ = node.send(message(node, "alice", "hello"))
+    let notify = try #require(alice.received().first)
+    #expect(notify.mediaType == CPIMMessage.mediaType)
+    let content = try #require(CPIMMessage(notify.body))
+    #expect(content.from == "sip:gate-box@\(domain)")
+    #expect(content.to == "sip:alice@\(domain)")
+    #expect(content.dateTime == "2023-11-14T22:13:20Z")
+    #expect(content.messageID == "m1")
+    #expect(content.contentMediaType == "text/plain")
+  }
+
+  @Test func `every terminal gets one of its own, whichever answers first`() {
+    let other = Peer(world, "alice")
+    other.instance = "urn:uuid:00000000-0000-1000-8000-000000000002"
+    _ = take(alice, subscribe(alice))
+    _ = take(other, subscribe(other))
+    _ = node.send(message(node, "alice", "both"))
+    #expect(take(alice) == ["both", ""])
+    #expect(world.responses(node.flow) == [200])
+    #expect(take(other) == ["both", ""])
+    #expect(world.responses(node.flow) == [])
+  }
+
+  @Test func `what nobody takes is stored, and given in order to who comes`() {
+    for text in ["one", "two", "three"] {
+      #expect(node.send(message(node, "alice", text)).map { $0.status?.value } == [202])
+    }
+    #expect(take(alice, subscribe(alice)) == ["one", "two", "three", ""])
+  }
+
+  @Test func `a terminal that does not answer keeps nobody waiting for long, and gets it again`() {
+    _ = take(alice, subscribe(alice))
+    _ = node.send(message(node, "alice", "one"))
+    #expect(alice.received().count == 1)
+    world.advance(.seconds(4))
+    #expect(world.responses(node.flow) == [202])
+    world.drop(alice.flow)
+    let again = Peer(world, "alice")
+    #expect(take(again, subscribe(again)) == ["one", ""])
+  }
+
+  @Test func `a plain client that registers gets what waits by MESSAGE, one after the other`() {
+    _ = node.send(message(node, "alice", "one"))
+    _ = node.send(message(node, "alice", "two"))
+    alice.register()
+    #expect(alice.received().isEmpty)
+    world.advance(.seconds(3))
+    let first = alice.received()
+    #expect(first.map(\.method) == [.message])
+    #expect(first.first?.from?.uri.user == "gate-box")
+    #expect(first.first?.mediaType == "text/plain")
+    #expect(take(alice, first) == ["one", "two"])
+    _ = node.send(message(node, "alice", "three"))
+    #expect(take(alice) == ["three"])
+    #expect(world.responses(node.flow).contains(200))
+  }
+
+  @Test func `a client that does not understand MESSAGE is not asked again over the same flow`() {
+    alice.register()
+    world.advance(.seconds(3))
+    _ = node.send(message(node, "alice", "one"))
+    let asked = alice.received()
+    #expect(asked.count == 1)
+    alice.answer(asked[0], 405)
+    #expect(node.send(message(node, "alice", "two")).last?.status == 202)
+    #expect(alice.received().isEmpty)
+  }
+
+  @Test func `the same message sent twice is taken once`() {
+    var first = message(node, "alice", "")
+    let content = CPIMMessage(
+      from: "sip:mallory@x", to: "sip:y@x", dateTime: "", messageID: "ab", contentType: "text/plain",
+      body: Array("once".utf8))
+    first.setBody(content.serialized, type: CPIMMessage.mediaType)
+    var second = message(node, "alice", "")
+    second.setBody(content.serialized, type: CPIMMessage.mediaType)
+    #expect(node.send(first).last?.status == 202)
+    #expect(node.send(second).last?.status == 202)
+    #expect(box.messages.count == 1)
+    #expect(box.messages.first?.sender == "gate-box")
+    #expect(take(alice, subscribe(alice)) == ["once", ""])
+  }
+
+  @Test func `no topic but one's own is anybody's, and unknown packages are told the known ones`() {
+    #expect(subscribe(alice, body: "gate-box").last?.status == 404)
+    #expect(subscribe(alice, to: "gate-box").last?.status == 404)
+    #expect(subscribe(alice, body: "alice", to: "sip:\(domain)").first?.status == 200)
+    var unknown = alice.request(.subscribe, "alice")
+    unknown.event = Event("weather")
+    let refused = alice.send(unknown).last
+    #expect(refused?.status == 489)
+    #expect(refused?[.allowEvents] == "presence, im")
+  }
+
+  @Test(arguments: [(1300, 202), (1301, 413), (0, 400)])
+  func `a message has 1 to 1300 bytes`(size: Int, status: Int) {
+    let text = String(repeating: "x", count: size)
+    #expect(node.send(message(node, "alice", text)).last?.status?.value == status)
+  }
+
+  @Test func `strangers and full mailboxes are told so`() {
+    #expect(Peer(world, "bob").send(message(Peer(world, "bob"), "alice", "hi")).last?.status == 404)
+    #expect(node.send(message(node, "nobody", "hi")).last?.status == 404)
+    box.isFull = true
+    #expect(node.send(message(node, "alice", "hi")).last?.status == 480)
+  }
+
+  @Test func `an account that is removed is subscribed no longer`() {
+    _ = take(alice, subscribe(alice))
+    var directory = Directory()
+    directory.add("gate-box", World.account("gate-box", isNode: true))
+    world.take(world.rendezvous.directoryChanged(to: directory, at: world.now))
+    let last = alice.received().first
+    #expect(last?.subscriptionState?.state == .terminated)
+    #expect(last?.body.isEmpty == true)
+  }
+}
