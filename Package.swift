@@ -84,6 +84,7 @@ let pureTargets: [Target] = [
   pure("StatusModel", ["EdgeCore"]),
   pure("Tunnel", ["EdgeCore"]),
   pure("UserAgent", ["EdgeCore", "STUN", "SIP"]),
+  pure("Doctor", ["EdgeCore", "NATDiscovery", "StatusModel"]),
   pure("NodeLogic", ["EdgeCore", "SIP", "SDP", "PIDF", "StatusModel", "UserAgent"]),
 ]
 
@@ -132,8 +133,8 @@ let edgeGlueTargets: [Target] = [
   impure(
     "CommandLine",
     [
-      "EdgeCore", "StatusModel", "Config", "LinuxIO", "Capture", "Deflate", "Picture", "Uplink", "NodeRuntime",
-      "ViewerRuntime", "SecureTransport",
+      "EdgeCore", "STUN", "NATDiscovery", "StatusModel", "Doctor", "Config", "LinuxIO", "Capture", "Deflate", "Picture",
+      "SecureStreams", "Uplink", "NodeRuntime", "ViewerRuntime", "SecureTransport",
     ]),
   executable("edge", ["CommandLine"]),
 ]
@@ -162,6 +163,7 @@ let testTargets: [Target] = [
   tests("STUN", ["EdgeCore", "SecureTransport"]),
   tests("ICE", ["EdgeCore", "STUN", "SimNet", "SecureTransport"]),
   tests("TURN", ["EdgeCore", "STUN", "SimNet", "SecureTransport"]),
+  tests("Doctor", ["EdgeCore", "NATDiscovery", "StatusModel"]),
   tests("NATDiscovery", ["EdgeCore", "STUN", "SimNet"]),
   tests("SDP", ["EdgeCore"]),
   tests("SIP", ["EdgeCore", "SecureTransport"]),

@@ -33,7 +33,7 @@ public struct DevicesOptions: Hashable, Sendable {
 
 /// `edge doctor`
 public struct DoctorOptions: Hashable, Sendable {
-  public var config: String
+  public var account: AccountOptions
   public var json: Bool
 }
 
@@ -115,16 +115,28 @@ extension DoctorOptions {
     "doctor", summary: "find out why it does not connect",
     discussion: """
       Tries what a node and a viewer need, one thing after the other: name resolution, the server's certificate, the \
-      account, the heartbeat, the kind of NAT, the clock, the cameras. Says for each what was found and what to do.
-      """,
-    options: [
-      .init("--config", "FILE", "the configuration (default: \(AccountOptions.defaultConfig))"),
-      .init("--json", nil, "print JSON (default: text)"),
-    ])
+      account, the heartbeat, the kind of NAT, the relay, the clock, the cameras. Says for each what was found and what \
+      to do. With a node's configuration it looks at the node too, else at what a viewer needs.
 
-  init(_ parsed: ParsedArguments) {
-    config = parsed.value("--config") ?? AccountOptions.defaultConfig
+      Exit code: 0 nothing is wrong, 1 something does not work, 2 it works less well than it could.
+      """,
+    options: AccountOptions.options + [.init("--json", nil, "print JSON (default: text)")])
+
+  init(_ parsed: ParsedArguments) throws(UsageError) {
+    account = try AccountOptions(parsed)
     json = parsed.has("--json")
+  }
+
+  /// The node's configuration, when that is what the file holds.
+  func node() throws(CommandFailure) -> NodeConfiguration? {
+    guard account.rendezvous == nil || account.config != nil else { return nil }
+    let path = account.config ?? AccountOptions.defaultConfig
+    do throws(CommandFailure) {
+      return try NodeConfiguration.load(path)
+    } catch {
+      // A viewer's file names no state directory and no cameras, and need not be right as a node's.
+      return nil
+    }
   }
 }
 

@@ -17,7 +17,7 @@ extension EdgeProgram.Commands {
   static var live: Self {
     Self(
       run: runNode, view: view, devices: devices, tunnel: tunnel, send: send, inbox: inbox,
-      doctor: { _ in absent("doctor") },
+      doctor: { DoctorCommand(options: $0, console: .standard).run() },
       demo: { DemoCommand(options: $0, console: .standard).run() })
   }
 
@@ -132,11 +132,6 @@ extension EdgeProgram.Commands {
 
   private static var progress: Progress {
     Progress(isTerminal: Program.errorIsTerminal) { Program.writeError($0) }
-  }
-
-  private static func absent(_ command: String) -> ExitCode {
-    Program.writeError("edge: this build comes without '\(command)'\n")
-    return .unreachable
   }
 }
 

@@ -114,7 +114,7 @@ public struct EdgeProgram {
       case "tunnel": return commands.tunnel(try TunnelCommandOptions(parsed))
       case "send": return commands.send(try SendOptions(parsed))
       case "inbox": return commands.inbox(try InboxOptions(parsed))
-      case "doctor": return commands.doctor(DoctorOptions(parsed))
+      case "doctor": return commands.doctor(try DoctorOptions(parsed))
       case "demo": return commands.demo(try DemoOptions(parsed))
       case "status": return status(parsed)
       case "version":

@@ -55,7 +55,7 @@ struct StatusCommand {
 
   func run() throws(SystemError) -> ExitCode {
     let reactor = try Reactor()
-    guard watch else { return report(try ask(reactor), unlessAlready: nil).code }
+    guard watch else { return report(try Self.ask(reactor, socket), unlessAlready: nil).code }
     var isInterrupted = false
     let signals = try SignalSource(reactor: reactor, signals: [.interrupt, .terminate]) { _ in
       isInterrupted = true
@@ -64,7 +64,7 @@ struct StatusCommand {
     defer { signals.close() }
     var complaint: String?
     while !isInterrupted {
-      let answer = try ask(reactor)
+      let answer = try Self.ask(reactor, socket)
       if isInterrupted { break }
       complaint = report(answer, unlessAlready: complaint).complaint
       let timer = reactor.schedule(after: refresh) { reactor.stop() }
@@ -75,11 +75,11 @@ struct StatusCommand {
   }
 
   /// Sends `status`, takes the one line of JSON that comes back.
-  private func ask(_ reactor: Reactor) throws(SystemError) -> Result<[UInt8], CloseReason> {
+  private static func ask(_ reactor: Reactor, _ socket: String) throws(SystemError) -> Result<[UInt8], CloseReason> {
     var answer: [UInt8] = []
     var failure: CloseReason?
     let connection = UnixConnection.connect(reactor: reactor, path: socket)
-    let timer = reactor.schedule(after: Self.patience) {
+    let timer = reactor.schedule(after: patience) {
       failure = .timedOut
       reactor.stop()
     }
@@ -99,6 +99,23 @@ struct StatusCommand {
     // A daemon that closes before the end of the line was cut short.
     guard answer.last == 0x0A else { return .failure(failure ?? .endOfStream) }
     return .success(answer)
+  }
+
+  /// What the daemon says of itself, or why it says nothing.
+  static func askDaemon(at socket: String) -> Result<NodeStatus, CommandFailure> {
+    do throws(SystemError) {
+      switch try ask(try Reactor(), socket) {
+      case .success(let bytes):
+        if let value = try? JSONValue(bytes: bytes), let status = NodeStatus(value) { return .success(status) }
+        return .failure(CommandFailure("what answers on \(socket) is not the edge daemon"))
+      case .failure(.notAllowed):
+        return .failure(CommandFailure("not allowed to ask the daemon on \(socket)"))
+      case .failure(let reason):
+        return .failure(CommandFailure("the daemon does not answer on \(socket): \(reason)"))
+      }
+    } catch {
+      return .failure(CommandFailure(error.description))
+    }
   }
 
   /// Prints the answer, or why there is none unless that was said just before.

@@ -126,6 +126,13 @@ public enum File {
     return stat(path, &status) == 0 && status.st_mode & UInt32(S_IFMT) == UInt32(S_IFDIR)
   }
 
+  /// Bytes a user that is not root may still write where `path` is; `nil` when that cannot be told.
+  public static func freeBytes(at path: String) -> Int64? {
+    var facts = statvfs()
+    guard statvfs(path, &facts) == 0 else { return nil }
+    return Int64(clamping: UInt64(facts.f_bavail).multipliedReportingOverflow(by: UInt64(facts.f_frsize)).partialValue)
+  }
+
   public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
   /// Removes a file; one that is not there is fine.

@@ -95,6 +95,9 @@ public final class StreamConnection {
 
   public var localAddress: SocketAddress? { tcp?.localAddress }
 
+  /// How long the server's certificate is good, once a client is open with TLS.
+  public var serverValidity: Validity? { tls?.serverValidity }
+
   /// Bytes the kernel has not taken yet.
   public var unsentBytes: Int { (tcp?.unsentBytes ?? 0) + early.count }
 

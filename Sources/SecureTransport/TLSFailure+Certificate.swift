@@ -27,7 +27,7 @@ extension TLSFailure {
     }
   }
 
-  private static func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64 {
+  static func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64 {
     var parts = CLinux.tm()
     guard let time, ASN1_TIME_to_tm(time, &parts) == 1 else { return 0 }
     return Int64(timegm(&parts))

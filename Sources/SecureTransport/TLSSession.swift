@@ -34,7 +34,7 @@ public final class TLSSession {
   /// What an owner may queue before the handshake is done.
   private static let maximumPending = 65_536
 
-  private let raw: OpaquePointer
+  fileprivate let raw: OpaquePointer
   private let wire = WireBIO(.stream)
   private let serverName: String
   private let wallClock: Int64
@@ -212,5 +212,15 @@ public final class TLSSession {
     let session = Unmanaged<TLSSession>.fromOpaque(SSL_get_ex_data(ssl, 0)!).takeUnretainedValue()
     session.refusal = TLSFailure(verifying: store, serverName: session.serverName, clock: session.wallClock)
     return 0
+  }
+}
+
+extension TLSSession {
+  /// How long the server's certificate is good; `nil` before the handshake, and on a server.
+  public var serverValidity: Validity? {
+    guard let certificate = SSL_get0_peer_certificate(raw) else { return nil }
+    return Validity(
+      notBefore: TLSFailure.seconds(X509_get0_notBefore(certificate)),
+      notAfter: TLSFailure.seconds(X509_get0_notAfter(certificate)))
   }
 }

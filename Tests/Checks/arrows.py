@@ -27,6 +27,7 @@ PURE = {
     "StatusModel": {"EdgeCore"},
     "Tunnel": {"EdgeCore"},
     "UserAgent": {"EdgeCore", "STUN", "SIP"},
+    "Doctor": {"EdgeCore", "NATDiscovery", "StatusModel"},
     "NodeLogic": {"EdgeCore", "SIP", "SDP", "PIDF", "StatusModel", "UserAgent"},
     "RendezvousLogic": {"EdgeCore", "STUN", "SIP", "PIDF", "CPIM", "StatusModel"},
 }
@@ -52,7 +53,7 @@ GLUE = {
     "NodeRuntime": {"SecureStreams", "PeerSession", "Uplink", "TunnelTransport"},
     "ViewerRuntime": {"SecureStreams", "PeerSession", "Uplink", "TunnelTransport"},
     "RendezvousRuntime": {"SecureStreams"},
-    "CommandLine": {"NodeRuntime", "Uplink", "ViewerRuntime"},
+    "CommandLine": {"NodeRuntime", "SecureStreams", "Uplink", "ViewerRuntime"},
 }
 
 EXECUTABLES = {"edge": {"CommandLine"}, "edge-rendezvous": {"RendezvousRuntime"}}

@@ -14,14 +14,14 @@ WORDS = {"EIM": "endpoint-independent", "ADM": "address-dependent", "APDM": "add
 class Home:
     """A node behind a router of its own; the server has `addresses` of them."""
 
-    def __init__(self, case, rules="masq", addresses=2):
+    def __init__(self, case, rules="masq", addresses=2, relay=None):
         self.network = Network(case)
         self.server_machine = self.network.host("s", *[10, 11][:addresses])
         self.machine, self.router = self.network.home("a", 1, 101, rules)
         for machine in (self.machine, self.server_machine):
             machine.hosts({DOMAIN: "203.0.113.10"})
         more = ["203.0.113.11"] if addresses == 2 else []
-        self.server = Server(case, self.server_machine, more_addresses=more).start()
+        self.server = Server(case, self.server_machine, more_addresses=more, relay=relay).start()
         self.node = Node(case, self.machine, self.server)
 
     def rules(self, name):
@@ -45,3 +45,61 @@ class KindOfNAT(Case):
             self.assertTrue(told["public_address"].startswith("203.0.113.101:"), told)
             home.node.process.stop()
             self.note(f"{rules}: {told}")
+
+
+class Doctor(Case):
+    seconds = 120
+
+    def ask(self, home, *more):
+        """What `edge doctor` finds, by code, and its exit status."""
+        done = home.node.command("doctor", "--json", *more)
+        self.assertIn(done.returncode, (0, 1, 2), done.stderr)
+        report = json.loads(done.stdout)
+        return {finding["code"]: finding for finding in report["findings"]}, done.returncode
+
+    def test_nothing_is_wrong_behind_a_home_router(self):
+        home = Home(self, relay={"external-ip": "203.0.113.10"})
+        home.node.ready()
+        found, code = self.ask(home)
+        self.assertEqual([each for each in found.values() if each["state"] != "ok"], [])
+        self.assertEqual(code, 0)
+        self.assertIn("endpoint-independent", found["nat"]["text"])
+        self.assertIn("UDP", found["relay"]["text"])
+        text = home.node.command("doctor").stdout
+        for finding in found.values():
+            self.assertIn(f"ok      {finding['code']}: ", text)
+        self.assertRegex(found["heartbeat"]["text"], "last heartbeat .* ago")
+        for finding in found.values():
+            self.note(f"{finding['code']}: {finding['text']}")
+
+    def test_a_symmetric_router_blocked_udp_and_a_missing_relay_are_named(self):
+        home = Home(self)
+        home.node.ready()
+        home.rules("masq_random")
+        found, code = self.ask(home)
+        self.assertEqual((found["nat"]["state"], found["relay"]["state"], code), ("warning", "problem", 1))
+        self.assertIn("symmetric", found["nat"]["remedy"])
+        home.rules("noudp")
+        found, _ = self.ask(home)
+        self.assertEqual(found["udp"]["text"], "no answer over UDP, though TCP gets through")
+        self.assertIn("firewall", found["udp"]["remedy"])
+
+    def test_what_keeps_a_node_from_logging_in_is_named(self):
+        home = Home(self)
+        node = home.node
+        node.start().wait_link("connected", 20)
+        node.process.stop()
+        password = node.account.password_file
+        right = password.read_text()
+        password.write_text("wrong")
+        found, code = self.ask(home)
+        self.assertEqual((found["login"]["state"], found["daemon"]["state"], code), ("problem", "warning", 1))
+        password.write_text(right)
+        home.server.process.stop()
+        found, _ = self.ask(home)
+        self.assertEqual(found["link"]["state"], "problem")
+        self.assertIn("refused", found["link"]["text"])
+        home.machine.hosts({})
+        found, _ = self.ask(home)
+        self.assertEqual(found["name"]["state"], "problem")
+        self.assertNotIn("link", found)

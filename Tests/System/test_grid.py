@@ -23,3 +23,7 @@ class Grid(Case):
     def test_routers_that_take_another_port_for_whom_they_heard_before(self):
         self.check([("masq_noindrop", "masq_noindrop", 0), ("masq_noindrop", "masq_noindrop", 0.3),
                     ("masq", "masq_noindrop", 0.3), ("masq_noindrop", "masq", 0)])
+
+    def test_routers_that_only_a_relay_joins(self):
+        self.check([("masq", "masq_random", 0), ("jhash_apdm", "jhash_adm", 0.3), ("noudp", "masq", 0),
+                    ("fullcone", "noudp", 0)])

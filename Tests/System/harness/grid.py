@@ -17,9 +17,11 @@ KINDS = {
     "masq_noindrop": ("EIM", "APDF"), "snat_range": ("EIM", "APDF"), "jhash_eim": ("EIM", "APDF"),
     "masq_random": ("APDM", "APDF"), "masq_fullyrandom": ("APDM", "APDF"), "jhash_apdm": ("APDM", "APDF"),
     "jhash_adm": ("ADM", "APDF"), "fullcone": ("EIM", "EIF"), "restricted": ("EIM", "ADF"),
-    "udpblock": ("none", "none"), "public": ("EIM", "EIF"),
+    "noudp": ("none", "none"), "public": ("EIM", "EIF"),
 }
-ROUTERS = [name for name in KINDS if name not in ("udpblock", "public")]
+ROUTERS = [name for name in KINDS if name not in ("noudp", "public")]
+
+DISAGREEMENT = "the two ends name different pairs"
 
 # Packets that are to die on the way do so here: as many routers are between a home and the middle of the net.
 HOPS = 6
@@ -27,7 +29,7 @@ HOPS = 6
 
 def expected(a, b):
     """`direct` or `relay`, by the reasoning of RFC 5128 on mapping and filtering."""
-    if "udpblock" in (a, b):
+    if "noudp" in (a, b):
         return "relay"
     for (_, filtering), (mapping, _) in ((KINDS[a], KINDS[b]), (KINDS[b], KINDS[a])):
         # A side that filters by port must know the other's port beforehand.
@@ -62,7 +64,7 @@ class Result:
         if self.found != self.expected:
             return f"{self.found} ({self.path}) where {self.expected} was expected"
         if not self.agree:
-            return "the two ends name different pairs"
+            return DISAGREEMENT
         # Every picture crossed the relay, or none did: what else the server carries is signalling.
         crossed = self.server_bytes > 2 * self.media_bytes * 0.8
         if crossed != (self.expected == "relay"):
@@ -78,7 +80,7 @@ class Result:
 class Bench:
     """Server, node `a` and viewer `b`. `cell` measures one pair of routers."""
 
-    FRAMES = 8
+    FRAMES = 30
     CAMERA = {"serial": "CAM-1", "source": "testcard", "size": "320x240", "fps": 30}
 
     def __init__(self, case, delay=0.005):
@@ -91,7 +93,7 @@ class Bench:
         self.delay = delay
         for port, hops in self.ports():
             self.network.wire.set(port, delay=delay, hops=hops)
-        self.server = Server(case, self.server_machine).start()
+        self.server = Server(case, self.server_machine, relay={"ports": "50000-50999"}).start()
         self.node = Node(case, self.a, self.server, cameras=[self.CAMERA])
         self.viewer = Viewer(case, self.b, self.server)
 
@@ -121,7 +123,10 @@ class Bench:
             self.case.assertLess(skew, 1)
         try:
             self.node.ready(30)
-            self.measure(result)
+            self.measure(result, self.FRAMES)
+            if result.fault == DISAGREEMENT:
+                # The node was asked while one end had just moved to a better pair: it must settle.
+                self.measure(result, 4 * self.FRAMES)
         except AssertionError as error:
             result.error = str(error).split("\n")[0]
         finally:
@@ -130,9 +135,9 @@ class Bench:
                 self.case.processes.remove(self.node.process)
         return result
 
-    def measure(self, result):
+    def measure(self, result, frames):
         before = sum(self.server_machine.counters("wan"))
-        process = self.viewer.view("CAM-1", "--frames", str(self.FRAMES), "--duration", "30")
+        process = self.viewer.view("CAM-1", "--frames", str(frames), "--duration", "30")
         sessions = []
         while process.running():
             time.sleep(0.05)
@@ -149,8 +154,6 @@ class Bench:
             told = sessions[-1] if sessions else {}
             result.agree = (told.get("remote"), told.get("local")) == (figures["local"], figures["remote"]) and (
                 (told.get("path") == "relay") == (figures["path"] == "relay"))
-            if not result.agree:
-                result.told = (told, figures)
         if status != 0:
             result.error = f"exit status {status}: {process.text().strip().splitlines()[-1]}"
         self.case.processes.remove(process)
@@ -158,11 +161,10 @@ class Bench:
 
 def read(folder):
     """The results that rows left there, in the order of ROUTERS."""
-    order = [*ROUTERS, "udpblock"]
+    order = [*ROUTERS, "noudp"]
     results = []
     for path in sorted(folder.glob("*.json"), key=lambda path: order.index(path.stem) if path.stem in order else 99):
-        results += [Result(**{key: value for key, value in each.items() if key != "told"})
-                    for each in json.loads(path.read_text())]
+        results += [Result(**each) for each in json.loads(path.read_text())]
     return results
 
 

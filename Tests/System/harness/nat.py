@@ -87,6 +87,9 @@ RULES = {
     "fullcone": CONE % ("", ""),
     # EIM / ADF.
     "restricted": CONE % (SEEN, "ip saddr . udp dport @seen"),
+    # TCP as ever, and no UDP.
+    "noudp": source("oifname wan masquerade") + FORWARD + IN_DROP + UDP_BLOCK.replace(
+        "    tcp dport != { 80, 443 } ct direction original drop\n", ""),
     # Only TCP to ports 80 and 443 gets out.
     "udpblock": source("oifname wan masquerade") + FORWARD + IN_DROP + UDP_BLOCK,
 }
