@@ -124,7 +124,7 @@ let edgeGlueTargets: [Target] = [
   impure(
     "ViewerRuntime",
     [
-      "EdgeCore", "STUN", "NATDiscovery", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel",
+      "EdgeCore", "STUN", "NATDiscovery", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel", "Doctor",
       "UserAgent", "NodeLogic",
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Deflate", "Config", "PIDF", "XMLDocument",

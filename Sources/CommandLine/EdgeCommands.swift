@@ -22,6 +22,7 @@ public struct ViewOptions: Hashable, Sendable {
   /// Stop after so long; `nil`: never.
   public var duration: Duration?
   public var path: PathChoice
+  public var explains: Bool
   public var statsFile: String?
 }
 
@@ -74,6 +75,7 @@ extension ViewOptions {
       .init("--duration", "S", "end S seconds after the first picture (default: no end)"),
       .init("--relay-only", nil, "connect through the relay only (default: the best path)"),
       .init("--no-relay", nil, "never connect through the relay (default: when nothing else works)"),
+      .init("--explain", nil, "say of every pair of addresses what became of it, and why the path is what it is"),
       .init("--stats", "FILE", "write figures as JSON to FILE at the end (default: none)"),
     ])
 
@@ -88,6 +90,7 @@ extension ViewOptions {
     duration = try parsed.seconds("--duration")
     statsFile = parsed.value("--stats")
     path = try PathChoice(parsed)
+    explains = parsed.has("--explain")
   }
 
   private static func format(of output: String) -> Format {

@@ -44,6 +44,7 @@ extension EdgeProgram.Commands {
         serial: options.serial, output: options.output, format: format,
         // A picture is what a .png is for, unless more are asked for.
         frames: options.frames ?? (format == .png && options.duration == nil ? 1 : nil), duration: options.duration)
+      viewer.explains = options.explains
       viewer.route = options.path.route
       return ViewerProgram.run(viewer, as: account, statsFile: options.statsFile, progress: progress)
     } catch {

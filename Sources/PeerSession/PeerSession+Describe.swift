@@ -42,9 +42,13 @@ extension PeerSession {
     arm()
   }
 
+  private static var maximumTrickled: Int { 64 }
+
   /// A candidate the peer trickled (RFC 8838).
   public func addRemoteCandidate(_ candidate: SDPCandidate) {
     guard phase != .closed else { return }
+    // A relay that is ready later lets all of them in.
+    if let count = remote?.candidates.count, count < Self.maximumTrickled { remote?.candidates.append(candidate) }
     for relay in relays { relay.permit(candidate.address) }
     guard configuration.policy != .noRelay || candidate.kind != .relayed else { return }
     var out = Outbox<ICEEvent>()

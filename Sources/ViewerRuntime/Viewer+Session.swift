@@ -26,6 +26,7 @@ extension Viewer {
     configuration.policy = options.policy
     configuration.includesLoopback = options.includesLoopback
     if let stunServer { configuration.stunServers = [stunServer] }
+    startExplaining()
     let session = PeerSession(reactor: reactor, identity: material.identity, configuration: configuration)
     peer = session
     if options.route != .noRelay {
@@ -160,6 +161,7 @@ extension Viewer {
 
   func forgetPeer() {
     guard let session = peer else { return }
+    explain(session)
     peer = nil
     forgetRelay()
     control?.onMessage = nil

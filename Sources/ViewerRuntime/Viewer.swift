@@ -3,6 +3,7 @@ import EdgeCore
 import FrameCodec
 import ICE
 public import LinuxIO
+import NATDiscovery
 import NodeLogic
 import PeerSession
 public import Picture
@@ -54,6 +55,8 @@ public final class Viewer {
   var lastPath: PeerPath?
   var milestones = Milestones()
   var trickle = TrickleQueue()
+  var natProbe: NATProbe?
+  var natReport: NATReport?
   var exchanges = 0
   /// Why there are no pictures, in the node's words.
   var cameraTrouble: String?
@@ -244,6 +247,7 @@ public final class Viewer {
     guard !isFinishing else { return }
     let stats = stats
     isFinishing = true
+    stopExplaining()
     for timer in timers + [durationTimer, patienceTimer, retryTimer, watchTimer].compactMap({ $0 }) {
       reactor.cancel(timer)
     }

@@ -15,6 +15,8 @@ public struct ViewerOptions {
   public var duration: Duration?
   public var route: Route
   public var includesLoopback = false
+  /// Says of every pair of addresses what became of it, when a session ends.
+  public var explains = false
   /// How long to wait for the first picture of a session before saying why there is none.
   public var patience: Duration = .seconds(20)
 

@@ -17,9 +17,9 @@ KINDS = {
     "masq_noindrop": ("EIM", "APDF"), "snat_range": ("EIM", "APDF"), "jhash_eim": ("EIM", "APDF"),
     "masq_random": ("APDM", "APDF"), "masq_fullyrandom": ("APDM", "APDF"), "jhash_apdm": ("APDM", "APDF"),
     "jhash_adm": ("ADM", "APDF"), "fullcone": ("EIM", "EIF"), "restricted": ("EIM", "ADF"),
-    "noudp": ("none", "none"), "public": ("EIM", "EIF"),
+    "noudp": ("none", "none"), "public": ("none", "EIF"), "fullcone_hair": ("EIM", "EIF"),
 }
-ROUTERS = [name for name in KINDS if name not in ("noudp", "public")]
+ROUTERS = [name for name in KINDS if name not in ("noudp", "public", "fullcone_hair")]
 
 DISAGREEMENT = "the two ends name different pairs"
 
@@ -87,9 +87,9 @@ class Bench:
         self.case = case
         self.network = Network(case)
         self.server_machine = self.network.host("s", 10)
-        self.a, self.ra = self.home("a", 1, 101)
-        self.b, self.rb = self.home("b", 2, 102)
-        self.machines()
+        self.build()
+        for machine in (self.a, self.b, self.server_machine):
+            machine.hosts({DOMAIN: "203.0.113.10"})
         self.delay = delay
         for port, hops in self.ports():
             self.network.wire.set(port, delay=delay, hops=hops)
@@ -97,12 +97,10 @@ class Bench:
         self.node = Node(case, self.a, self.server, cameras=[self.CAMERA])
         self.viewer = Viewer(case, self.b, self.server)
 
-    def home(self, label, number, last):
-        return self.network.home(label, number, last)
-
-    def machines(self):
-        for machine in (self.a, self.b, self.server_machine):
-            machine.hosts({DOMAIN: "203.0.113.10"})
+    def build(self):
+        """Makes the machines `a` and `b`, and the routers in front of them."""
+        self.a, self.ra = self.network.home("a", 1, 101)
+        self.b, self.rb = self.network.home("b", 2, 102)
 
     def ports(self):
         return (("ra", HOPS), ("rb", HOPS), ("s", 0))
@@ -157,6 +155,83 @@ class Bench:
         if status != 0:
             result.error = f"exit status {status}: {process.text().strip().splitlines()[-1]}"
         self.case.processes.remove(process)
+
+
+class PublicHost(Bench):
+    """The viewer has an address of its own on the public net."""
+
+    def build(self):
+        self.a, self.ra = self.network.home("a", 1, 101)
+        self.b = self.network.host("b", 150)
+
+    def ports(self):
+        return (("ra", HOPS), ("b", HOPS), ("s", 0))
+
+    def routers(self, a, b):
+        self.ra.rules(nat.rules(a, "203.0.113.101"))
+        self.ra.flush_connections()
+
+
+class OneRouter(Bench):
+    """Both ends behind one router: on one network of it, or on two it keeps apart."""
+
+    def __init__(self, case, apart=False):
+        self.apart = apart
+        super().__init__(case)
+
+    def build(self):
+        self.a, self.ra = self.network.home("a", 1, 101)
+        self.b = self.network.namespace("b")
+        self.network.pair(self.b, "eth0", self.ra, "lan2")
+        if self.apart:
+            self.ra.address("lan2", "192.168.2.1/24")
+            self.b.address("eth0", "192.168.2.2/24")
+            self.b.default_route("192.168.2.1")
+        else:
+            self.ra.bridge("net", "lan", "lan2")
+            self.ra.address("net", "192.168.1.1/24")
+            self.b.address("eth0", "192.168.1.3/24")
+            self.b.default_route("192.168.1.1")
+
+    def ports(self):
+        return (("ra", HOPS), ("s", 0))
+
+    def routers(self, a, b):
+        self.ra.rules(nat.rules(a, "203.0.113.101") + nat.APART)
+        self.ra.flush_connections()
+
+
+class Carrier(Bench):
+    """Both homes behind one carrier's NAT, or only the node's."""
+
+    def __init__(self, case, both=True):
+        self.both = both
+        super().__init__(case)
+
+    def build(self):
+        network = self.network
+        self.carrier = network.namespace("isp")
+        network.attach(self.carrier, "wan", "203.0.113.101/24")
+        network.router(self.carrier)
+        self.a, self.ra = network.home_behind(self.carrier, "a", 1, "100.64.0.11")
+        if self.both:
+            self.b, self.rb = network.home_behind(self.carrier, "b", 2, "100.64.0.13")
+            self.carrier.bridge("lan", "down-a", "down-b")
+        else:
+            self.b, self.rb = network.home("b", 2, 102)
+            self.carrier.bridge("lan", "down-a")
+        self.carrier.address("lan", "100.64.0.1/24")
+
+    def ports(self):
+        return (("isp", HOPS), ("s", 0)) + (() if self.both else (("rb", HOPS),))
+
+    def routers(self, a, b):
+        """`a` is the carrier's kind; the homes are masq."""
+        self.carrier.rules(nat.rules(a, "203.0.113.101"))
+        self.carrier.flush_connections()
+        for router, public in ((self.ra, "100.64.0.11"), (self.rb, "100.64.0.13" if self.both else "203.0.113.102")):
+            router.rules(nat.rules("masq", public))
+            router.flush_connections()
 
 
 def read(folder):

@@ -65,6 +65,18 @@ table ip b {
 }
 """
 
+# Two networks of one router that must not see each other.
+APART = """
+table ip apart {
+  chain forw { type filter hook forward priority -5
+    iifname lan oifname lan2 drop
+    iifname lan2 oifname lan drop
+  }
+}
+"""
+
+HAIRPIN = "    ip saddr { 192.168.0.0/16, 100.64.0.0/10 } oifname lan ct status dnat snat ip to W\n"
+
 RULES = {
     # EIM / APDF, port preserved: the classic home router.
     "masq": source("oifname wan masquerade") + FORWARD + IN_DROP,
@@ -85,6 +97,9 @@ RULES = {
     "jhash_apdm": jhash("ip saddr . udp sport . ip daddr . udp dport") + FORWARD + IN_DROP,
     # EIM / EIF.
     "fullcone": CONE % ("", ""),
+    # EIM / EIF, and machines behind it reach each other by their outside addresses (RFC 4787 REQ-9).
+    "fullcone_hair": (CONE % ("", "")).replace("    iifname wan ip daddr W", "    ip daddr W").replace(
+        "    oifname wan masquerade\n", "    oifname wan masquerade\n" + HAIRPIN),
     # EIM / ADF.
     "restricted": CONE % (SEEN, "ip saddr . udp dport @seen"),
     # TCP as ever, and no UDP.

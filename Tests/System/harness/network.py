@@ -73,6 +73,15 @@ class Namespace:
         """`state` is up or down: a cable pulled and put back."""
         self.run("ip", "link", "set", interface, state)
 
+    def bridge(self, name, *ports):
+        """Joins interfaces of this machine to one network; their addresses are gone."""
+        self.run("ip", "link", "add", name, "type", "bridge")
+        for port in ports:
+            self.run("ip", "address", "flush", "dev", port)
+            self.run("ip", "link", "set", port, "master", name)
+            self.link(port, "up")
+        self.link(name, "up")
+
     def sysctl(self, **settings):
         for name, value in settings.items():
             self.run("sysctl", "-q", "-w", f"{name.replace('__', '.')}={value}")
@@ -179,7 +188,26 @@ class Network:
         machine.address("eth0", f"192.168.{number}.2/24")
         router.address("lan", f"192.168.{number}.1/24")
         machine.default_route(f"192.168.{number}.1")
-        router.sysctl(net__ipv4__ip_forward=1, net__ipv4__conf__all__rp_filter=0, net__ipv4__conf__wan__rp_filter=0,
-                      net__ipv4__conf__all__send_redirects=0, net__ipv4__conf__wan__send_redirects=0)
+        self.router(router)
         router.rules(nat.rules(rules, f"{self.WAN}.{last}"))
+        return machine, router
+
+    def router(self, namespace):
+        """Lets a machine with a `wan` interface forward."""
+        namespace.sysctl(
+            net__ipv4__ip_forward=1, net__ipv4__conf__all__rp_filter=0, net__ipv4__conf__wan__rp_filter=0,
+            net__ipv4__conf__all__send_redirects=0, net__ipv4__conf__wan__send_redirects=0)
+
+    def home_behind(self, carrier, label, number, address):
+        """As `home`, but the router is at 100.64.0.0/24 behind a carrier's, plugged into its interface down-LABEL."""
+        router = self.namespace(f"r{label}")
+        self.pair(router, "wan", carrier, f"down-{label}")
+        router.address("wan", f"{address}/24")
+        router.default_route("100.64.0.1")
+        machine = self.namespace(label)
+        self.pair(machine, "eth0", router, "lan")
+        machine.address("eth0", f"192.168.{number}.2/24")
+        router.address("lan", f"192.168.{number}.1/24")
+        machine.default_route(f"192.168.{number}.1")
+        self.router(router)
         return machine, router
