@@ -244,7 +244,7 @@ struct ProxyRuleTests {
   }
 
   @Test func `a call follows each of its ends to another connection, and is found there`() {
-    let scene = Scene()
+    let scene = CallScene()
     let call = scene.call()
     let (oldNode, oldViewer) = (scene.node.flow, scene.viewer.flow)
     #expect(scene.world.rendezvous.sessions.count == 1)
@@ -268,7 +268,7 @@ struct ProxyRuleTests {
   }
 
   @Test func `a call follows nobody who is not one of its ends, and waits a minute only`() {
-    let scene = Scene()
+    let scene = CallScene()
     let call = scene.call()
     scene.world.drop(scene.viewer.flow)
     let other = Peer(scene.world, "bob", on: scene.world.connect())
