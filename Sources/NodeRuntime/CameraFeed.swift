@@ -102,6 +102,7 @@ final class CameraFeed {
 
   // MARK: Watching
 
+  /// The source starts while the session is still being made; the key frame is asked for when it stands.
   func add(_ watcher: ViewerSession) {
     watchers.append(watcher)
     if watchers.count == 1 {
@@ -118,7 +119,7 @@ final class CameraFeed {
     problem = nil
   }
 
-  /// At most one a second takes effect, whoever asks.
+  /// One a second takes effect, and a few more at once when viewers join; whoever asks.
   func requestKeyFrame() {
     limiter.request()
     if limiter.takesEffect(at: reactor.now) { encoder.requestKeyFrame() }

@@ -45,15 +45,33 @@ struct DeliveryGateTests {
 
 @Suite("Key frame limiter")
 struct KeyFrameLimiterTests {
-  @Test func `many requests make one key frame a second, and none is forgotten`() {
-    var limiter = KeyFrameLimiter()
+  /// Asks with every tenth of a second; returns the tenths at which a key frame was made.
+  private func forced(_ limiter: inout KeyFrameLimiter, _ tenths: Range<Int>) -> [Int] {
     var forced: [Int] = []
-    for frame in 0..<90 {
+    for tenth in tenths {
       limiter.request()
-      if limiter.takesEffect(at: .zero + .milliseconds(frame * 100)) { forced.append(frame) }
+      if limiter.takesEffect(at: .zero + .milliseconds(tenth * 100)) { forced.append(tenth) }
     }
-    #expect(forced == [0, 10, 20, 30, 40, 50, 60, 70, 80])
-    #expect(limiter.takesEffect(at: .zero + .seconds(9)) == true)
+    return forced
+  }
+
+  @Test func `many requests make one key frame a second after the first few, and none is forgotten`() {
+    var limiter = KeyFrameLimiter()
+    #expect(forced(&limiter, 0..<60) == [0, 1, 2, 3, 10, 20, 30, 40, 50])
+    #expect(limiter.takesEffect(at: .zero + .seconds(6)) == true)
     #expect(limiter.takesEffect(at: .zero + .seconds(20)) == false)
+  }
+
+  @Test func `a viewer that joins right behind another gets its key frame at once`() {
+    var limiter = KeyFrameLimiter()
+    #expect(forced(&limiter, 0..<1) == [0])
+    #expect(forced(&limiter, 1..<2) == [1])
+    // Quiet time gives back no more than the burst.
+    #expect(forced(&limiter, 1000..<1012) == [1000, 1001, 1002, 1003, 1010])
+  }
+
+  @Test func `an allowance of one is one a second`() {
+    var limiter = KeyFrameLimiter(burst: 1)
+    #expect(forced(&limiter, 0..<31) == [0, 10, 20, 30])
   }
 }
