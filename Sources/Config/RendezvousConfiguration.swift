@@ -51,6 +51,8 @@ public struct RendezvousConfiguration: Hashable, Sendable {
     public var ports: ClosedRange<UInt16>
     /// Peers with a private address may be relayed to.
     public var allowsPrivatePeers: Bool
+    /// Peers need not be addresses the two ends of the session have signalled.
+    public var allowsUnsignalledPeers = false
     /// What credentials are made with, in a file; `nil`: a secret of the server's own.
     public var secretFile: String?
     /// URIs of another TURN server to offer instead of relaying here; it has the same secret.
@@ -121,7 +123,11 @@ public struct RendezvousConfiguration: Hashable, Sendable {
       top.has("relay")
       ? Relay(
         top.section(
-          "relay", keys: ["external-ip", "ports", "allow-private-peers", "secret-file", "old-channels", "servers"]))
+          "relay",
+          keys: [
+            "external-ip", "ports", "allow-private-peers", "unsignalled-peers", "secret-file", "old-channels",
+            "servers",
+          ]))
       : nil
     flowTimer = .seconds(top.integer("flow-timer", 5...600) ?? 25)
     controlSocket = top.file("control-socket") ?? "/run/edge-rendezvous/control.sock"
@@ -165,8 +171,9 @@ extension RendezvousConfiguration.Listen {
     if !listen.has("sips") && !listen.has("sip-tcp") && !listen.has("sip-udp") {
       top.report("listen", "has none of sips, sip-tcp and sip-udp: nobody could log in")
     }
-    // sip-udp takes UDP ports, stun both, the others TCP ports.
-    listen.reportClash("TCP", [("sips", sips), ("sip-tcp", sipTCP), ("stun", stun), ("stun-tls", stunTLS)])
+    // sip-udp takes UDP ports, stun both, the others TCP ports; what is both sips and stun-tls is shared.
+    let relaysOnly = stunTLS.filter { [sips] in !sips.contains($0) }
+    listen.reportClash("TCP", [("sips", sips), ("sip-tcp", sipTCP), ("stun", stun), ("stun-tls", relaysOnly)])
     listen.reportClash("UDP", [("sip-udp", sipUDP), ("stun", stun), ("nat-discovery", natDiscovery)])
   }
 }
@@ -235,6 +242,7 @@ extension RendezvousConfiguration.Relay {
       section.value("ports", "a range such as 49152-65535, of ports from 1024 up") { Self.range($0) }
       ?? 49_152...65_535
     allowsPrivatePeers = section.bool("allow-private-peers") ?? false
+    allowsUnsignalledPeers = section.bool("unsignalled-peers") ?? false
     secretFile = section.file("secret-file")
     allowsOldChannels = section.bool("old-channels") ?? false
     servers = section.texts("servers")

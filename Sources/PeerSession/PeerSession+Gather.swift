@@ -32,6 +32,8 @@ extension PeerSession {
     relays.append(relay)
     let address = relay.relayedAddress
     relay.onDatagram = { [self] bytes, peer in receive(bytes, from: peer, to: address) }
+    // The peer most likely has an address on the same relay: let it in before it is known, which saves a round trip.
+    relay.permit(address)
     for candidate in remote?.candidates ?? [] { relay.permit(candidate.address) }
     guard agent != nil else { return }
     add(base: address, address: address, kind: .relay, server: relay.server, related: relay.mappedAddress)

@@ -65,6 +65,8 @@ public struct Environment {
   public var parsePresence: (_ body: [UInt8]) -> Presence?
   /// Relays for the ends of a session, with credentials bound to it: values of ``Rendezvous/relayField``.
   public var relays: (_ session: String) -> [String] = { _ in [] }
+  /// The ends of a session named these addresses of theirs: nobody else is to be relayed to for it.
+  public var signalled: (_ session: String, _ addresses: [IPAddress]) -> Void = { _, _ in }
   /// 32 random bytes that outlive a restart, so that flow tokens made before it still fail as 430.
   public var flowKey: [UInt8]
   /// Where messages to accounts are kept; without it they are only passed on to who is there.

@@ -18,13 +18,18 @@ extension Rendezvous {
         mergeKey: mergeKey, failure: failure), key)
     if method == .invite {
       // §17.2.1: 100 at once, so that the sender stops repeating itself.
-      let trying = Message.response(to: request, status: 100).serialized()
+      let reply = replyFlow(of: request, flow)
+      var trying = Message.response(to: request, status: 100)
+      // With its relay known now, the caller has an address there when the answer comes.
+      offerRelays(in: &trying, of: request, on: reply)
+      let bytes = trying.serialized()
       proxy.update(key) { exchange in
-        exchange.lastAnswer = trying
+        exchange.lastAnswer = bytes
         return true
       }
-      send(trying, on: replyFlow(of: request, flow))
+      send(bytes, on: reply)
     }
+    noteCandidates(in: request, of: request, from: flow)
     for destination in destinations {
       let copy = outgoing(request, to: destination, from: flow, account: account)
       let clientKey = startRequest(copy, on: destination.flow, for: .forwarded(key), mark: loopMark(of: request))
@@ -60,19 +65,6 @@ extension Rendezvous {
       }
     }
     return copy
-  }
-
-  /// The header field that offers a relay to one end of a session: this server's word only.
-  public static let relayField = "X-Edge-Relay"
-
-  /// Gives the end of a new session at `flow` its relays, in the INVITE or in the answer to it. What the other end
-  /// says of relays is taken out. Credentials go over an encrypted hop, or inside this machine.
-  private func offerRelays(in message: inout Message, of request: Message, on flow: Flow) {
-    message.removeAll(.other(Self.relayField))
-    guard request.method == .invite, request.to?.tag == nil, message.status?.isSuccess ?? true,
-      flow.transport == .tls || flow.remote.ip.unmapped.isLoopback, let callID = request.callID
-    else { return }
-    for relay in environment.relays(mark(["relay", callID])) { message.append(.other(Self.relayField), relay) }
   }
 
   /// Puts our Via on a request, sends it, and watches over it.
@@ -140,7 +132,10 @@ extension Rendezvous {
     case .forwarded(let server):
       var back = response
       back.removeFirst(.via)
-      if let asked = proxy.servers[server] { offerRelays(in: &back, of: asked.request, on: asked.replyFlow) }
+      if let asked = proxy.servers[server] {
+        if status.isSuccess { noteCandidates(in: response, of: asked.request, from: flow) }
+        offerRelays(in: &back, of: asked.request, on: asked.replyFlow)
+      }
       finish(key, server, back, status)
     }
   }

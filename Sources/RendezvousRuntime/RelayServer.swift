@@ -1,6 +1,7 @@
 import Config
 import EdgeCore
 import LinuxIO
+import STUN
 import SecureStreams
 import SecureTransport
 import StatusModel
@@ -52,6 +53,7 @@ final class RelayServer {
     var core = TURNServer.Configuration(
       secrets: [secret], relayAddresses: network.relayAddresses, ports: configuration.ports, policy: policy)
     core.takesOldChannels = takesOldChannels
+    core.onlySignalledPeers = !configuration.allowsUnsignalledPeers
     var random = SystemRandom()
     server = TURNServer(
       core, key: random.bytes(32), hashes: .openSSL, unixTime: reactor.wallClockSeconds, at: reactor.now)
@@ -60,6 +62,13 @@ final class RelayServer {
 
   var statistics: TURNServer.Statistics { server.statistics }
   var addresses: [IPAddress] { network.relayAddresses }
+
+  /// The ends of a session named these addresses of theirs.
+  func addPeers(_ addresses: [IPAddress], session: String) {
+    guard !isClosed else { return }
+    server.addSignalledPeers(addresses, session: session, at: reactor.now)
+    wake()
+  }
 
   func close() {
     isClosed = true
@@ -98,24 +107,46 @@ final class RelayServer {
   }
 
   private func accept(_ connection: TCPConnection, _ context: TLSContext?) {
-    let source = connection.peerAddress.ip.unmapped
-    guard let local = connection.localAddress, streams.count < Self.maximumStreams,
-      streamsBySource[source, default: 0] < Self.maximumStreamsOfSource
-    else { return connection.close() }
+    guard let local = connection.localAddress, hasRoom(for: connection.peerAddress.ip) else {
+      return connection.close()
+    }
     let security: StreamConnection.ServerSecurity = if let context { .tls(context) } else { .plain }
+    let remote = connection.peerAddress
+    _ = add(
+      StreamConnection.accept(connection, reactor: reactor, security: security), context == nil ? .tcp : .tls,
+      local: local, remote: remote)
+  }
+
+  /// RFC 7983 §7: how a client of the relay begins, and no text does.
+  static func isTURN(_ bytes: RawSpan) -> Bool { MuxedProtocol(of: bytes) == .stun }
+
+  /// Takes over a connection that was shared until its first bytes came.
+  func adopt(_ connection: StreamConnection, local: SocketAddress, remote: SocketAddress, _ bytes: RawSpan) {
+    guard !isClosed, hasRoom(for: remote.ip) else { return connection.close() }
+    let stream = add(connection, .tls, local: local, remote: remote)
+    receive(bytes, of: stream)
+  }
+
+  private func hasRoom(for source: IPAddress) -> Bool {
+    streams.count < Self.maximumStreams
+      && streamsBySource[source.unmapped, default: 0] < Self.maximumStreamsOfSource
+  }
+
+  private func add(
+    _ connection: StreamConnection, _ transport: ClientFlow.Transport, local: SocketAddress, remote: SocketAddress
+  ) -> RelayStream {
     lastLink += 1
     let link = lastLink
-    let flow = ClientFlow(
-      context == nil ? .tcp : .tls, link: link, client: connection.peerAddress, server: local)
-    let stream = RelayStream(
-      StreamConnection.accept(connection, reactor: reactor, security: security), flow,
-      TURNStreamFramer(takesOldChannels: takesOldChannels))
+    let flow = ClientFlow(transport, link: link, client: remote, server: local)
+    let stream = RelayStream(connection, flow, TURNStreamFramer(takesOldChannels: takesOldChannels))
     streams[link] = stream
-    streamsBySource[source, default: 0] += 1
-    stream.connection.maxUnsentBytes = Self.maximumUnsent + 128 << 10
-    stream.connection.onBytes = { [unowned self, unowned stream] bytes in receive(bytes, of: stream) }
-    stream.connection.onClosed = { [unowned self] _ in forget(link) }
+    streamsBySource[remote.ip.unmapped, default: 0] += 1
+    connection.maxUnsentBytes = Self.maximumUnsent + 128 << 10
+    connection.onOpen = nil
+    connection.onBytes = { [unowned self, unowned stream] bytes in receive(bytes, of: stream) }
+    connection.onClosed = { [unowned self] _ in forget(link) }
     watchIdle(link)
+    return stream
   }
 
   private func receive(_ bytes: RawSpan, of stream: RelayStream) {
@@ -149,7 +180,7 @@ final class RelayServer {
   private func forget(_ link: Int) {
     guard let stream = streams.removeValue(forKey: link) else { return }
     stream.isEnded = true
-    let source = stream.flow.client.ip
+    let source = stream.flow.client.ip.unmapped
     let left = streamsBySource[source, default: 1] - 1
     streamsBySource[source] = left > 0 ? left : nil
     server.flowClosed(stream.flow, into: &outputs)
@@ -326,6 +357,8 @@ final class RelayOffers {
   /// Each way to it, the credentials left open.
   private var ways: [RelayOffer] = []
   private var secret: [UInt8] = []
+  /// Where the addresses of a session's ends are made use of.
+  var onSignalled: ((_ session: String, _ addresses: [IPAddress]) -> Void)?
 
   /// Long enough to begin with: an allocation outlives its credentials.
   private static let lifetime: Int64 = 600

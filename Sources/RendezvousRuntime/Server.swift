@@ -64,6 +64,7 @@ public final class Server {
         claim: { serial, account in Self.claim(serial, account, store, log) },
         parsePresence: { try? Presence(parsing: $0) }, mailbox: .keeping(in: MessageStore(sharing: store), log: log))
       environment.relays = { relays.offers(for: $0) }
+      environment.signalled = { relays.onSignalled?($0, $1) }
       rendezvous = Rendezvous(
         configuration: core, directory: try store.directory(), environment: environment, random: random)
     } catch {
@@ -81,6 +82,7 @@ public final class Server {
         let server = RelayServer(
           relay, listening: listen.stun + listen.stunTLS, secret: secret, reactor: reactor, log: log)
         self.relay = server
+        relays.onSignalled = { [unowned server] session, addresses in server.addPeers(addresses, session: session) }
         relays.set(addresses: server.addresses, listen: listen, secret: secret)
       }
     }
@@ -159,7 +161,9 @@ public final class Server {
   // MARK: Listening
 
   private func openListeners() throws(StartError) {
-    for address in configuration.listen.sips { try listen("sips", .tls, address) }
+    for address in configuration.listen.sips {
+      try listen("sips", .tls, address, isShared: configuration.listen.stunTLS.contains(address))
+    }
     for address in configuration.listen.sipTCP { try listen("sip-tcp", .tcp, address) }
     for address in configuration.listen.sipUDP {
       let socket = try udpSocket("sip-udp", address)
@@ -187,7 +191,9 @@ public final class Server {
 
   private func openRelayTLS() throws(StartError) {
     guard let relay, let context else { return }
-    for address in configuration.listen.stunTLS { relay.serve(try tcpListener("stun-tls", address), context: context) }
+    for address in configuration.listen.stunTLS where !configuration.listen.sips.contains(address) {
+      relay.serve(try tcpListener("stun-tls", address), context: context)
+    }
   }
 
   private func tcpListener(_ name: String, _ address: SocketAddress) throws(StartError) -> TCPListener {
@@ -223,9 +229,11 @@ public final class Server {
     }
   }
 
-  private func listen(_ name: String, _ transport: FlowTransport, _ address: SocketAddress) throws(StartError) {
+  private func listen(
+    _ name: String, _ transport: FlowTransport, _ address: SocketAddress, isShared: Bool = false
+  ) throws(StartError) {
     let listener = try tcpListener(name, address)
-    listener.onAccept = { [unowned self] in accept($0, transport) }
+    listener.onAccept = { [unowned self] in accept($0, transport, isShared: isShared) }
     tcpListeners.append(listener)
   }
 
@@ -242,7 +250,8 @@ public final class Server {
     }
   }
 
-  private func accept(_ connection: TCPConnection, _ transport: FlowTransport) {
+  /// `isShared`: what speaks TURN first is the relay's.
+  private func accept(_ connection: TCPConnection, _ transport: FlowTransport, isShared: Bool) {
     guard let local = connection.localAddress else { return connection.close() }
     let flow = Flow(transport, local: local, remote: connection.peerAddress)
     let source = flow.remote.ip.unmapped
@@ -259,6 +268,7 @@ public final class Server {
     let stream = StreamConnection.accept(connection, reactor: reactor, security: security)
     stream.maxUnsentBytes = Self.maximumUnsent
     var isOpen = false
+    var isDecided = !isShared
     // Weak: a connection that is still being agreed outlives a server that was closed.
     stream.onOpen = { [weak self, unowned stream] in
       guard let self else { return stream.close() }
@@ -267,8 +277,15 @@ public final class Server {
       connections[flow] = stream
       carryOut(rendezvous.flowOpened(flow, at: reactor.now))
     }
-    stream.onBytes = { [weak self] bytes in
+    stream.onBytes = { [weak self, unowned stream] bytes in
       guard let self else { return }
+      if !isDecided {
+        isDecided = true
+        if let relay, RelayServer.isTURN(bytes), connections.removeValue(forKey: flow) != nil {
+          carryOut(rendezvous.flowClosed(flow, at: reactor.now))
+          return relay.adopt(stream, local: local, remote: flow.remote, bytes)
+        }
+      }
       carryOut(rendezvous.receive([UInt8](copying: bytes), on: flow, at: reactor.now))
     }
     stream.onClosed = { [weak self] reason in

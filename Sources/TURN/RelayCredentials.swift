@@ -45,12 +45,28 @@ public struct RelayCredentials: Hashable, Sendable {
 /// Makes and checks nonces without remembering any (RFC 8489 §9.2): the time, and a keyed hash that ties it
 /// to the client's address.
 struct NonceMint {
+  /// Every refusal carries one, so it is short; where the question was very small, so that the answer must be, it is
+  /// shorter. What a nonce guards against is a request that somebody overheard and sends again from elsewhere.
+  enum Form {
+    /// 4 bytes of time and 8 of hash, in base64.
+    case long
+    /// 6 bits of time, in units of ``unit``, and 18 of hash.
+    case short
+
+    var characterCount: Int {
+      switch self {
+      case .long: 16
+      case .short: 4
+      }
+    }
+  }
+
   private let key: [UInt8]
   private let lifetime: Duration
   private let hashes: Hashes
 
-  /// 4 bytes of time and 8 of hash, in base64: short, because every refusal carries it.
-  static let characterCount = 16
+  /// Seconds. 64 of them are longer than a nonce lives.
+  private static let unit: UInt32 = 64
 
   init(key: [UInt8], lifetime: Duration, hashes: Hashes) {
     self.key = key
@@ -58,24 +74,49 @@ struct NonceMint {
     self.hashes = hashes
   }
 
-  func mint(for client: SocketAddress, at now: Instant) -> [UInt8] {
-    Array(Base64.encode(bytes(for: client, time: Self.time(now))).utf8)
+  func mint(_ form: Form, for client: SocketAddress, at now: Instant) -> [UInt8] {
+    let time = Self.time(now)
+    switch form {
+    case .long: return Array(Base64.encode(long(for: client, time: time)).utf8)
+    case .short: return Array(Base64.encode(short(for: client, units: time / Self.unit)).utf8)
+    }
   }
 
   func isFresh(_ nonce: [UInt8], for client: SocketAddress, at now: Instant) -> Bool {
-    guard nonce.count == Self.characterCount, let raw = Base64.decode(String(decoding: nonce, as: UTF8.self)),
-      raw.count == 12
+    guard nonce.count <= Form.long.characterCount, let raw = Base64.decode(String(decoding: nonce, as: UTF8.self))
     else { return false }
-    let time = UInt32(raw[0]) << 24 | UInt32(raw[1]) << 16 | UInt32(raw[2]) << 8 | UInt32(raw[3])
+    if raw.count == 12 {
+      let time = UInt32(raw[0]) << 24 | UInt32(raw[1]) << 16 | UInt32(raw[2]) << 8 | UInt32(raw[3])
+      return isAlive(time, now) && Hashes.constantTimeEqual(raw, long(for: client, time: time))
+    }
+    guard raw.count == 3 else { return false }
+    let units = Self.time(now) / Self.unit
+    let age = ((units & 63) &- UInt32(raw[0] >> 2)) & 63
+    guard age <= units, isAlive((units - age) * Self.unit, now) else { return false }
+    return Hashes.constantTimeEqual(raw, short(for: client, units: units - age))
+  }
+
+  private func isAlive(_ time: UInt32, _ now: Instant) -> Bool {
     let age = Int64(Self.time(now)) - Int64(time)
-    guard age >= 0, age < lifetime.components.seconds else { return false }
-    return Hashes.constantTimeEqual(raw, bytes(for: client, time: time))
+    return age >= 0 && age < lifetime.components.seconds
   }
 
   private static func time(_ now: Instant) -> UInt32 { UInt32(truncatingIfNeeded: now.nanoseconds / 1_000_000_000) }
 
-  private func bytes(for client: SocketAddress, time: UInt32) -> [UInt8] {
+  private func long(for client: SocketAddress, time: UInt32) -> [UInt8] {
+    let (input, mac) = hash(.long, client, time)
+    return Array(input[1..<5] + mac[..<8])
+  }
+
+  private func short(for client: SocketAddress, units: UInt32) -> [UInt8] {
+    let (_, mac) = hash(.short, client, units)
+    return [UInt8(truncatingIfNeeded: units & 63) << 2 | mac[0] & 3, mac[1], mac[2]]
+  }
+
+  private func hash(_ form: Form, _ client: SocketAddress, _ time: UInt32) -> (input: [UInt8], mac: [UInt8]) {
     var writer = ByteWriter(reserving: 24)
+    // Other uses of the key begin with 0 and 1.
+    writer.write(UInt8(form.characterCount))
     writer.write(time)
     switch client.ip {
     case .v4(let ip): writer.write(ip)
@@ -84,7 +125,6 @@ struct NonceMint {
       writer.write(low)
     }
     writer.write(client.port)
-    let mac = hashes.hmacSHA256(key, writer.bytes)
-    return Array(writer.bytes[..<4] + mac[..<8])
+    return (writer.bytes, hashes.hmacSHA256(key, writer.bytes))
   }
 }

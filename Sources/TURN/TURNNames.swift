@@ -74,6 +74,8 @@ public enum RelayTimes {
   public static let reservation: Duration = .seconds(30)
   /// RFC 8656 §12: how long after its end a channel number or peer waits to be bound otherwise.
   public static let channelReuse: Duration = .seconds(300)
+  /// How long the addresses of a session are remembered that has no allocation yet, or none any more.
+  static let signalled: Duration = .seconds(600)
 }
 
 /// What RFC 8656 §18.8 names: the protocol of the relayed address.

@@ -116,7 +116,7 @@ extension TURNServer {
     }
     if isRelayAddress(peer.ip) {
       // Another relayed address here: no detour through the kernel, which behind a NAT might not even lead back.
-      guard let id = relaysByAddress[peer], let (other, otherIndex) = find(id) else {
+      guard let id = relaysByAddress[peer], let (other, otherIndex) = find(id), mayReach(other, allocation) else {
         counters.unwanted &+= 1
         return .none
       }
@@ -174,6 +174,10 @@ extension TURNServer {
     allocation.traffic.toClientsBytes &+= UInt64(bytes)
   }
 
+  private func mayReach(_ other: Allocation, _ allocation: Allocation) -> Bool {
+    !configuration.onlySignalledPeers || other.session == allocation.session
+  }
+
   func isRelayAddress(_ ip: IPAddress) -> Bool {
     for address in configuration.relayAddresses where address == ip { return true }
     return false
@@ -188,13 +192,16 @@ extension TURNServer {
     let policy = configuration.policy
     if isRelayAddress(peer.ip) {
       // This server is no peer, but what it relays for others is.
-      if withPort && relaysByAddress[peer] == nil { return .own }
+      guard withPort else { return nil }
+      guard let id = relaysByAddress[peer], let (other, _) = find(id) else { return .own }
+      return mayReach(other, allocation) ? nil : .notSignalled
     } else {
       if let refusal = policy.refusalOfKind(peer.ip) { return refusal }
       if policy.isOwn(peer.ip) && !policy.allowsLoopback { return .own }
     }
     guard configuration.onlySignalledPeers else { return nil }
-    guard let entry = signalled[allocation.session], entry.expires > now, entry.addresses.contains(peer.ip) else {
+    guard let entry = signalled[allocation.session], entry.expires > now, entry.addresses.contains(peer.ip.canonical)
+    else {
       return .notSignalled
     }
     return nil

@@ -78,7 +78,7 @@ extension TURNServer {
       return nil
     }
     guard nonces.isFresh(nonce, for: flow.client, at: now) else {
-      let attributes = challengeAttributes(.staleNonce, flow, now)
+      let attributes = challengeAttributes(.staleNonce, .long, flow, now)
       send(.failure, received, attributes, key: nil, on: flow, into: &out)
       return nil
     }
@@ -104,18 +104,27 @@ extension TURNServer {
     return nil
   }
 
-  private func challengeAttributes(_ code: ErrorCode, _ flow: ClientFlow, _ now: Instant) -> [Attribute] {
-    [.errorCode(code), Attribute(.realm, realm), Attribute(.nonce, nonces.mint(for: flow.client, at: now))]
+  private func challengeAttributes(
+    _ code: ErrorCode, _ form: NonceMint.Form, _ flow: ClientFlow, _ now: Instant
+  ) -> [Attribute] {
+    let nonce = nonces.mint(form, for: flow.client, at: now)
+    return [.errorCode(code), Attribute(.realm, realm), Attribute(.nonce, nonce)]
   }
 
+  /// The answer is no larger than what was asked allows, for which the nonce may have to be a short one.
   private mutating func challenge(
     _ received: ReceivedMessage, _ code: ErrorCode, on flow: ClientFlow, at now: Instant, into out: inout [Output]
   ) {
-    answerStranger(received, challengeAttributes(code, flow, now), on: flow, at: now, into: &out)
+    let rest = STUNHeader.byteCount + 8 + 4 + (realm.count + 3) & ~3 + 4
+    let isShort = !flow.transport.isStream && !Self.mayAnswer(received, NonceMint.Form.long.characterCount + rest)
+    answerStranger(
+      received, challengeAttributes(code, isShort ? .short : .long, flow, now), on: flow, at: now, into: &out)
   }
 
-  /// The least an Allocate request has: its header and REQUESTED-TRANSPORT.
-  private static var smallestRequest: Int { 28 }
+  /// A reflector that returns at most 1.6 times what it is sent is of no use to anybody.
+  private static func mayAnswer(_ received: ReceivedMessage, _ answer: Int) -> Bool {
+    answer * 10 <= received.bytes.count * 16
+  }
 
   /// Over UDP a source address is only a claim: so little is sent to it, and so seldom, that a reflector
   /// gains nothing. A stream has shown where it is.
@@ -124,7 +133,8 @@ extension TURNServer {
     into out: inout [Output]
   ) {
     if !flow.transport.isStream {
-      guard received.bytes.count >= Self.smallestRequest, strangers.allows(flow.client.ip, at: now) else {
+      let size = attributes.reduce(STUNHeader.byteCount) { $0 + 4 + ($1.value.count + 3) & ~3 }
+      guard Self.mayAnswer(received, size), strangers.allows(flow.client.ip, at: now) else {
         counters.suppressed &+= 1
         return
       }

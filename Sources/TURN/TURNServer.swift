@@ -15,8 +15,8 @@ internal import STUN
 /// The owner calls ``tick(at:into:)`` no later than ``nextDeadline``.
 public struct TURNServer: ~Copyable {
   public struct Configuration: Hashable, Sendable {
-    /// Short, because every refusal carries it: four characters keep an answer to the smallest Allocate at
-    /// 1.5 times its size on the wire.
+    /// Short, because every refusal carries it: with more than four characters the smallest Allocate, which has 28
+    /// bytes, is answered over streams only.
     public var realm: String
     /// What credentials are made with, the newest first.
     public var secrets: [[UInt8]]
@@ -24,8 +24,12 @@ public struct TURNServer: ~Copyable {
     public var relayAddresses: [IPAddress]
     public var ports: ClosedRange<UInt16>
     public var policy: PeerPolicy
-    /// Peers are limited to the addresses given with ``TURNServer/setSignalledPeers(_:session:until:)``.
+    /// Peers are limited to the addresses given with ``TURNServer/addSignalledPeers(_:session:at:)``, and relayed
+    /// addresses here to those of the same session.
     public var onlySignalledPeers = false
+    /// Sessions whose addresses are remembered, and addresses of one session.
+    public var maximumSignalledSessions = 50_000
+    public var signalledPeersPerSession = 64
     /// Channels of RFC 5766's wider range are taken too, for clients from before RFC 8656.
     public var takesOldChannels = false
     /// RFC 8656 §7.2 RECOMMENDS no more than an hour.
@@ -207,6 +211,9 @@ public struct TURNServer: ~Copyable {
         guard let entry = signalled[session] else { continue }
         if entry.expires > now {
           deadlines.insert(deadline, at: entry.expires)
+        } else if usage[session] != nil {
+          signalled[session]?.expires = now + RelayTimes.signalled
+          deadlines.insert(deadline, at: now + RelayTimes.signalled)
         } else {
           signalled[session] = nil
         }
@@ -216,11 +223,19 @@ public struct TURNServer: ~Copyable {
 
   // MARK: What the owner commands
 
-  /// The peers a session's clients may be relayed to, for ``Configuration/onlySignalledPeers``.
-  public mutating func setSignalledPeers(_ addresses: [IPAddress], session: String, until expires: Instant) {
-    if signalled.updateValue(SignalledPeers(addresses: addresses, expires: expires), forKey: session) == nil {
-      deadlines.insert(.signalled(session), at: expires)
+  /// The clients of `session` may be relayed to these peers, for ``Configuration/onlySignalledPeers``. Remembered
+  /// for ten minutes, and for as long as the session has an allocation.
+  public mutating func addSignalledPeers(_ addresses: [IPAddress], session: String, at now: Instant) {
+    let isNew = signalled[session] == nil
+    guard !isNew || signalled.count < configuration.maximumSignalledSessions else { return }
+    var entry = signalled.removeValue(forKey: session) ?? SignalledPeers(addresses: [], expires: now)
+    for address in addresses where entry.addresses.count < configuration.signalledPeersPerSession {
+      let address = address.canonical
+      if !entry.addresses.contains(address) { entry.addresses.append(address) }
     }
+    entry.expires = now + RelayTimes.signalled
+    signalled[session] = entry
+    if isNew { deadlines.insert(.signalled(session), at: entry.expires) }
   }
 
   /// Ends everything a session has on the relay.
@@ -258,8 +273,10 @@ public struct TURNServer: ~Copyable {
   }
 
   /// Bytes of bookkeeping that grow with use: what a flood must not move.
-  public var tableSizes: (allocations: Int, slots: Int, deadlines: Int, reservations: Int, sessions: Int) {
-    (allocations.count, slots.count, deadlines.count, reservations.count, usage.count)
+  public var tableSizes:
+    (allocations: Int, slots: Int, deadlines: Int, reservations: Int, sessions: Int, signalled: Int)
+  {
+    (allocations.count, slots.count, deadlines.count, reservations.count, usage.count, signalled.count)
   }
 
   // MARK: Tables

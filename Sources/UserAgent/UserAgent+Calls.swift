@@ -140,10 +140,16 @@ extension UserAgent {
 
 extension UserAgent {
   mutating func receiveProgress(
-    _ status: StatusCode, _ handle: CallHandle, at now: Instant, into out: inout UserAgentOutbox
+    _ response: Message, _ status: StatusCode, _ handle: CallHandle, into out: inout UserAgentOutbox
   ) {
-    guard let call = calls[handle], !call.isGivenUp, status.value > 100 else { return }
-    out.events.append(.callProgress(handle, status))
+    guard let call = calls[handle], !call.isGivenUp else { return }
+    reportRelays(response, handle, into: &out)
+    if status.value > 100 { out.events.append(.callProgress(handle, status)) }
+  }
+
+  private func reportRelays(_ response: Message, _ handle: CallHandle, into out: inout UserAgentOutbox) {
+    let relays = response.values(.other("X-Edge-Relay"))
+    if !relays.isEmpty { out.events.append(.relaysOffered(handle, relays)) }
   }
 
   mutating func receiveInviteFinal(
@@ -168,8 +174,7 @@ extension UserAgent {
       sayGoodbye(handle, at: now, into: &out)
       return
     }
-    let relays = response.values(.other("X-Edge-Relay"))
-    if !relays.isEmpty { out.events.append(.relaysOffered(handle, relays)) }
+    reportRelays(response, handle, into: &out)
     out.events.append(.callAnswered(handle, contentType: response.mediaType ?? "", body: response.body))
   }
 

@@ -124,7 +124,7 @@ extension UserAgent {
       return
     }
     if status.isProvisional {
-      if case .invite(let call) = entry.purpose { receiveProgress(status, call, at: now, into: &out) }
+      if case .invite(let call) = entry.purpose { receiveProgress(response, status, call, into: &out) }
       return
     }
     pending[id] = nil

@@ -52,7 +52,8 @@ public enum UserAgentEvent: Hashable, Sendable {
   case incomingCall(CallHandle, IncomingCall)
   /// 180 or 183: the other side is working on it.
   case callProgress(CallHandle, StatusCode)
-  /// What the server offers for the way to the called, just before `callAnswered`: values of X-Edge-Relay.
+  /// What the server offers for the way to the called: values of X-Edge-Relay. While the call is under way, and again
+  /// just before `callAnswered`.
   case relaysOffered(CallHandle, [String])
   /// 2xx, with the answer.
   case callAnswered(CallHandle, contentType: String, body: [UInt8])

@@ -4,12 +4,12 @@ import SecureTransport
 import TURN
 import Uplink
 
-/// The relay the server offers with the node's answer.
+/// The relay the server offers while the node is being called.
 extension Viewer {
   /// Asks for a relayed address for the session; what comes of it is trickled.
   func findRelay(_ offers: [String]) {
     let offers = offers.compactMap { RelayOffer($0) }
-    guard let peer, options.route != .noRelay, !offers.isEmpty else { return }
+    guard let peer, relay == nil, options.route != .noRelay, !offers.isEmpty else { return }
     var tls: RelayFinder.TLS?
     if offers.contains(where: { $0.transport == .tls }), let context = try? TLSContext.client(material.uplink.trust) {
       tls = RelayFinder.TLS(context: context, serverName: material.uplink.host)

@@ -135,6 +135,8 @@ extension Viewer {
     forgetPeer()
     if let handle { uplink.perform { $0.hangUp(handle, at: $1, into: &$2) } }
     guard !isFinishing else { return }
+    // Every address of both sides was tried: the same again would fail the same way.
+    if case .noPath = reason, receiver.frames == 0 { return finish(.no, reason.description) }
     again(reason.description)
   }
 

@@ -21,7 +21,13 @@ final class World {
   var raw: [Flow: [[UInt8]]] = [:]
   var closed: [Flow] = []
   var logs: [LogEntry] = []
+  let relay = Relay()
   private var lastPort: UInt16 = 40_000
+
+  /// What the relay was told.
+  final class Relay {
+    var signalled: [String: [IPAddress]] = [:]
+  }
 
   init(mailbox: MessageBox? = nil, _ change: (inout Configuration) -> Void = { _ in }) {
     var directory = Directory()
@@ -36,10 +42,12 @@ final class World {
     self.directory = directory
     var configuration = Configuration(domain: domain)
     change(&configuration)
-    let environment = Environment(
+    var environment = Environment(
       hashes: .openSSL, flowKey: Array(repeating: 7, count: 32),
       claim: { serial, _ in serial == "NO-ROOM" ? .unavailable : .owned },
       parsePresence: World.parse, mailbox: mailbox)
+    environment.relays = { ["<turn:203.0.113.1:3478>;username=\"1:\($0)\";password=p"] }
+    environment.signalled = { [relay] in relay.signalled[$0, default: []] += $1 }
     rendezvous = Rendezvous(
       configuration: configuration, directory: directory, environment: environment, random: SeededRandom(seed: 1))
   }

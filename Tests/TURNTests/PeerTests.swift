@@ -239,20 +239,69 @@ struct PeerTests {
     #expect(desk.peerSends(5, from: "203.0.113.10:5060", on: left) == .none)
   }
 
-  @Test func `with a list of signalled peers nobody else is reached`() throws {
+  // MARK: Signalled peers
+
+  @Test func `nobody is reached whose address was not signalled in the session`() throws {
     let desk = RelayDesk { $0.onlySignalledPeers = true }
     _ = try #require(desk.relay(on: desk.flow()))
     #expect(desk.permit(["198.51.100.7"], on: desk.flow())?.code == 403)
-    desk.signal(["198.51.100.7", "127.0.0.1"], for: .seconds(100))
+    desk.signal(["198.51.100.7", "127.0.0.1"])
+    desk.signal(["198.51.100.8"])
     desk.signal(["198.51.100.9"], session: "s2")
     #expect(desk.permit(["198.51.100.7"], on: desk.flow())?.isSuccess == true)
+    #expect(desk.permit(["198.51.100.8"], on: desk.flow())?.isSuccess == true, "what is signalled later is added")
     #expect(desk.permit(["198.51.100.9"], on: desk.flow())?.code == 403)
+    #expect(desk.sendIndication([1], to: ["198.51.100.9:1"], on: desk.flow()) == .none)
     // The list widens nothing.
     #expect(desk.permit(["127.0.0.1"], on: desk.flow())?.code == 403)
     #expect(desk.sendIndication([1], to: ["198.51.100.7:1"], on: desk.flow()) != .none)
     #expect(desk.bind(0x4000, to: "198.51.100.9:1", on: desk.flow())?.code == 403)
-    desk.advance(.seconds(101))
-    #expect(desk.sendIndication([1], to: ["198.51.100.7:1"], on: desk.flow()) == .none)
+  }
+
+  @Test func `signalled addresses are remembered as long as the session has an allocation, and ten minutes more`()
+    throws
+  {
+    let desk = RelayDesk { $0.onlySignalledPeers = true }
+    desk.signal(["198.51.100.7"])
+    desk.advance(.seconds(590))
+    _ = try #require(desk.relay(on: desk.flow()))
+    for _ in 0..<10 {
+      desk.advance(.seconds(500))
+      #expect(desk.ask(.refresh, [], on: desk.flow(), as: desk.credentials())?.isSuccess == true)
+      #expect(desk.permit(["198.51.100.7"], on: desk.flow())?.isSuccess == true)
+    }
+    desk.advance(.seconds(1300))
+    #expect(desk.sizes == [0, 1, 0, 0, 0, 0])
+  }
+
+  @Test func `what is remembered of sessions and their addresses has a limit`() throws {
+    let desk = RelayDesk {
+      $0.onlySignalledPeers = true
+      $0.maximumSignalledSessions = 3
+      $0.signalledPeersPerSession = 2
+    }
+    for session in 1...9 { desk.signal(["198.51.100.6", "198.51.100.7", "198.51.100.8"], session: "s\(session)") }
+    #expect(desk.sizes.last == 3)
+    _ = try #require(desk.relay(on: desk.flow()))
+    #expect(desk.permit(["198.51.100.7"], on: desk.flow())?.isSuccess == true)
+    #expect(desk.permit(["198.51.100.8"], on: desk.flow())?.code == 403)
+  }
+
+  @Test func `relayed addresses reach those of their own session only`() throws {
+    let desk = RelayDesk { $0.onlySignalledPeers = true }
+    _ = try #require(desk.relay(on: desk.flow(1)))
+    let sibling = try #require(desk.relay(on: desk.flow(2)))
+    let stranger = try #require(desk.relay(on: desk.flow(3), as: desk.credentials("s2")))
+    let (b, c) = (try #require(desk.openRelays[sibling]), try #require(desk.openRelays[stranger]))
+    for number in 1...2 { #expect(desk.permit(["203.0.113.10"], on: desk.flow(number))?.isSuccess == true) }
+    #expect(desk.permit(["203.0.113.10"], on: desk.flow(3), as: desk.credentials("s2"))?.isSuccess == true)
+    #expect(desk.sendIndication([1], to: ["\(b)"], on: desk.flow(1)) != .none)
+    #expect(desk.sendIndication([1], to: ["\(c)"], on: desk.flow(1)) == .none)
+    #expect(desk.bind(0x4000, to: "\(b)", on: desk.flow(1))?.isSuccess == true)
+    #expect(desk.bind(0x4001, to: "\(c)", on: desk.flow(1))?.code == 403)
+    // The address is given away anew: the channel does not lead to its next owner.
+    desk.close(desk.flow(2))
+    #expect(desk.sendChannelData(0x4000, [1], on: desk.flow(1)) == .none)
   }
 
   // MARK: Damage

@@ -32,7 +32,7 @@ final class RelayDesk {
   var statistics: TURNServer.Statistics { server.statistics }
   var sizes: [Int] {
     let sizes = server.tableSizes
-    return [sizes.allocations, sizes.slots, sizes.deadlines, sizes.reservations, sizes.sessions]
+    return [sizes.allocations, sizes.slots, sizes.deadlines, sizes.reservations, sizes.sessions, sizes.signalled]
   }
   var nextDeadline: Instant? { server.nextDeadline }
 
@@ -94,8 +94,8 @@ final class RelayDesk {
     carryOut(out)
   }
 
-  func signal(_ addresses: [String], session: String = "s1", for duration: Duration = .seconds(3600)) {
-    server.setSignalledPeers(addresses.map { IPAddress($0)! }, session: session, until: now + duration)
+  func signal(_ addresses: [String], session: String = "s1") {
+    server.addSignalledPeers(addresses.map { IPAddress($0)! }, session: session, at: now)
   }
 
   private func carryOut(_ outputs: [TURNServer.Output]) {
@@ -189,6 +189,17 @@ final class RelayDesk {
       .channelBind,
       [.channelNumber(number), .xorAddress(.xorPeerAddress, Self.peer(peer), transaction: id)], on: flow,
       as: credentials(), id: id)
+  }
+
+  /// The code a request with this nonce is answered with; one that changes nothing.
+  func probe(_ nonce: [UInt8], on flow: ClientFlow) -> Int? {
+    ask(.refresh, [], on: flow, as: credentials("probe", valid: 90_000), nonce: nonce)?.code
+  }
+
+  func sendChannelData(_ number: UInt16, _ payload: [UInt8], on flow: ClientFlow) -> TURNServer.Transmission {
+    var frame: [UInt8] = []
+    ChannelData.writeHeader(number, count: payload.count, to: &frame)
+    return receive(frame + payload, flow)
   }
 
   @discardableResult

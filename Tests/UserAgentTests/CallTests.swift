@@ -49,6 +49,24 @@ struct CallTests {
     #expect(world.isSigned(bye))
   }
 
+  @Test func `relays are told as soon as the server offers them`() throws {
+    let world = World(registers: false)
+    world.do { $0.start(at: $1, into: &$2) }
+    world.open()
+    let handle = try dial(world)
+    let invite = world.next(.invite)
+    world.answer(invite, 100) { $0.append(.other("X-Edge-Relay"), "one") }
+    #expect(world.events.last == .relaysOffered(handle, ["one"]))
+    let before = world.events.count
+    world.answer(invite, 100)
+    #expect(world.events.count == before)
+    world.answer(invite, 200) {
+      contact(&$0)
+      $0.append(.other("X-Edge-Relay"), "two")
+    }
+    #expect(world.events.suffix(2).first == .relaysOffered(handle, ["two"]))
+  }
+
   @Test(arguments: [404, 480, 603] as [StatusCode])
   func `a refusal is told with its status`(status: StatusCode) throws {
     let world = World(registers: false)

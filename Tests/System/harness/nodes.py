@@ -111,7 +111,7 @@ class Account:
 
     @property
     def uri(self):
-        return {"tls": f"sips:{DOMAIN}:5061", "tcp": f"sip:{DOMAIN}:5060;transport=tcp",
+        return {"tls": f"sips:{DOMAIN}:5061", "tls443": f"sips:{DOMAIN}:443", "tcp": f"sip:{DOMAIN}:5060;transport=tcp",
                 "udp": f"sip:{DOMAIN}:5060"}[self.transport]
 
     def section(self):
@@ -195,7 +195,7 @@ class Viewer:
     def options(self):
         options = ["--rendezvous", self.account.uri, "--user", self.account.name, "--password-file",
                    str(self.account.password_file)]
-        return options + (["--ca", str(self.server.ca)] if self.account.transport == "tls" else [])
+        return options + (["--ca", str(self.server.ca)] if self.account.transport.startswith("tls") else [])
 
     def environment(self):
         # The viewer keeps its key pair in the user's own state directory.

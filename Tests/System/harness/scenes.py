@@ -33,4 +33,6 @@ class TwoHomes:
         self.server = Server(
             case, self.server_machine, flow_timer=flow_timer, listen=listen, relay=relay).start()
         self.node = Node(case, self.a, self.server, **node)
-        self.viewer = Viewer(case, self.b, self.server, serials=[each["serial"] for each in self.node.cameras])
+        self.viewer = Viewer(
+            case, self.b, self.server, serials=[each["serial"] for each in self.node.cameras],
+            transport=node.get("transport", "tls"))
