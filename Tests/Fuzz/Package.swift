@@ -33,6 +33,7 @@ let package = Package(
     .systemLibrary(name: "CYaml"),
     .target(name: "EdgeCore", swiftSettings: common),
     .target(name: "STUN", dependencies: ["EdgeCore"], swiftSettings: common),
+    .target(name: "TURN", dependencies: ["EdgeCore", "STUN"], swiftSettings: common),
     .target(name: "ICE", dependencies: ["EdgeCore", "STUN"], swiftSettings: common),
     .target(name: "SDP", dependencies: ["EdgeCore"], swiftSettings: common),
     .target(name: "SIP", dependencies: ["EdgeCore"], swiftSettings: common),
@@ -53,6 +54,7 @@ let package = Package(
     fuzzer("FuzzSDP", ["SDP"]),
     fuzzer("FuzzSIP", ["EdgeCore", "SIP"]),
     fuzzer("FuzzSTUN", ["EdgeCore", "STUN"]),
+    fuzzer("FuzzTURN", ["EdgeCore", "STUN", "TURN"]),
     fuzzer("FuzzXML", ["PIDF", "XMLDocument"]),
     fuzzer("FuzzYAML", ["Config"]),
   ]

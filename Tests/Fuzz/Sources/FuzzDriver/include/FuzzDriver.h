@@ -7,5 +7,6 @@ int FuzzJSON_main(int argc, char **argv);
 int FuzzSDP_main(int argc, char **argv);
 int FuzzSIP_main(int argc, char **argv);
 int FuzzSTUN_main(int argc, char **argv);
+int FuzzTURN_main(int argc, char **argv);
 int FuzzXML_main(int argc, char **argv);
 int FuzzYAML_main(int argc, char **argv);

@@ -1,0 +1,1 @@
+../Fuzz/Sources/FuzzTURN/RelayCheck.swift
