@@ -416,7 +416,8 @@ public final class Server {
     if let count = try? store.accounts().count { accounts = count }
     let report = StatusReport(
       snapshot: rendezvous.snapshot(at: reactor.now), domain: configuration.domain, listeners: listeners,
-      accounts: accounts, uptime: reactor.now - startedAt, now: reactor.wallClockSeconds, storeFailure: storeFailure)
+      accounts: accounts, uptime: reactor.now - startedAt, now: reactor.wallClockSeconds, storeFailure: storeFailure,
+      relay: relay?.statistics)
     return Reply(code: report.status.exitCode, text: json ? report.json : report.text)
   }
 }

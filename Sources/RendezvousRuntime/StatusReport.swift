@@ -3,17 +3,21 @@ import LinuxIO
 import PIDF
 import RendezvousLogic
 import StatusModel
+import TURN
 
 /// The core's snapshot in the words of `edge-rendezvous status`.
 struct StatusReport {
   let status: RendezvousStatus
   private let uptime: Duration
   private let snapshot: Snapshot
+  /// `nil`: this server relays nothing.
+  private let relay: TURNServer.Statistics?
 
   init(
     snapshot: Snapshot, domain: String, listeners: [RendezvousStatus.Listener], accounts: Int, uptime: Duration,
-    now: Int64, storeFailure: String?
+    now: Int64, storeFailure: String?, relay: TURNServer.Statistics?
   ) {
+    self.relay = relay
     self.snapshot = snapshot
     self.uptime = uptime
     var status = RendezvousStatus(
@@ -38,7 +42,12 @@ struct StatusReport {
     self.status = status
   }
 
-  var text: String { status.text }
+  var text: String {
+    guard let relay else { return status.text }
+    let bytes = relay.traffic.toPeersBytes &+ relay.traffic.toClientsBytes
+    return status.text + "  relay: allocations: \(relay.allocations), relayed bytes: \(bytes), "
+      + "refused peers: \(relay.refusedPeers)\n"
+  }
 
   /// The status, and the counters behind it.
   var json: String {
@@ -62,6 +71,19 @@ struct StatusReport {
           .init("binding_requests", .integer(counters.bindingRequests)),
           .init("flows_lost", .integer(counters.flowsLost)), .init("limited", .integer(counters.limited)),
         ])))
+    if let relay { members.append(.init("relay", Self.json(relay))) }
     return JSONWriter.text(.object(members), style: .indented) + "\n"
+  }
+
+  private static func json(_ relay: TURNServer.Statistics) -> JSONValue {
+    .object([
+      .init("allocations", .integer(relay.allocations)), .init("permissions", .integer(relay.permissions)),
+      .init("channels", .integer(relay.channels)), .init("to_peers_packets", .integer(relay.traffic.toPeers)),
+      .init("to_peers_bytes", .integer(relay.traffic.toPeersBytes)),
+      .init("to_clients_packets", .integer(relay.traffic.toClients)),
+      .init("to_clients_bytes", .integer(relay.traffic.toClientsBytes)),
+      .init("malformed", .integer(relay.malformed)), .init("unwanted", .integer(relay.unwanted)),
+      .init("refused_peers", .integer(relay.refusedPeers)), .init("suppressed", .integer(relay.suppressed)),
+    ])
   }
 }

@@ -25,7 +25,8 @@ class CoturnClient(Case):
         secret.write_text(SECRET)
         # uclient has the channel numbers of RFC 5766.
         Server(self, machine, listen={"stun-tls": "203.0.113.10:5349"},
-               relay={"ports": "50000-59999", "secret-file": str(secret), "old-channels": True}).start()
+               relay={"ports": "50000-59999", "secret-file": str(secret), "old-channels": True,
+                      "unsignalled-peers": True}).start()
         self.start("peer", ["turnutils_peer", "-L", PEER], self.far)
         self.count = 0
 

@@ -97,7 +97,7 @@ struct RelayTests {
     node.answer(try #require(node.received().first), 200)
     let ok = try #require(viewer.received().last)
     let before = world.relay.signalled
-    let other = Peer(world, "alice", on: world.connect(from: 0xC633_6409))
+    let other = Peer(world, "bob", on: world.connect(from: 0xC633_6409))
     other.register()
     _ = other.send(info(in: ok, from: other, to: ok, ["203.0.113.77"]))
     #expect(world.relay.signalled == before)

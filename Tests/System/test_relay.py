@@ -35,6 +35,8 @@ class Relay(Case):
         self.assertEqual(figures["path"], "relay")
         self.assertEqual(seen[-1:], ["relay"], "both ends agree")
         self.assertGreater(served, figures["bytes"], "the media did not cross the server")
+        relay = scene.server.status()["relay"]
+        self.assertGreater(relay["to_peers_bytes"] + relay["to_clients_bytes"], figures["bytes"], relay)
         self.note(f"first frame after {figures['first_frame_ms']} ms; server's interface carried {served} bytes, "
                   f"the media were {figures['bytes']}")
         return figures
