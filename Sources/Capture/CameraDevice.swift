@@ -221,7 +221,9 @@ public final class CameraDevice {
       missed: missed < 1 << 16 ? missed : 0, captured: Self.captureTime(buffer))
     let bytes = UnsafeRawBufferPointer(start: memory.start, count: used).bytes
     if picture.pixelFormat.isCompressed {
-      guard JPEG.isPicture(bytes) else { return .bad(.notJPEG) }
+      guard picture.pixelFormat == .h264 ? H264.isAccessUnit(bytes) : JPEG.isPicture(bytes) else {
+        return .bad(.notCompressed)
+      }
       body(info, bytes)
     } else if bytesPerLine > picture.rowBytes {
       guard let tight = picture.removingPadding(from: bytes, bytesPerLine: bytesPerLine) else {

@@ -26,7 +26,7 @@ public enum BadFrame: Hashable, Sendable, CustomStringConvertible {
   /// Fewer bytes than the format needs.
   case short(bytes: Int, expected: Int)
   /// Compressed, and not what it should be.
-  case notJPEG
+  case notCompressed
   /// The driver could not deliver it (EIO).
   case lost
 
@@ -34,7 +34,7 @@ public enum BadFrame: Hashable, Sendable, CustomStringConvertible {
     switch self {
     case .damaged: "damaged, says the driver"
     case .short(let bytes, let expected): "\(bytes) bytes instead of \(expected)"
-    case .notJPEG: "not a JPEG picture"
+    case .notCompressed: "not a picture of the format agreed on"
     case .lost: "lost by the driver"
     }
   }

@@ -40,7 +40,7 @@ extension PixelFormat {
     // Depth cameras call the same layout Z16.
     case .y16: [FourCC("Y16 "), FourCC("Z16 ")]
     case .mjpeg: [FourCC("MJPG"), FourCC("JPEG")]
-    case .h264: []
+    case .h264: [FourCC("H264")]
     }
   }
 

@@ -15,6 +15,9 @@ public enum ProcessFacts {
     return pages * sysconf(Int32(_SC_PAGESIZE))
   }
 
+  /// Gives memory that was freed back to the system, which the C library does by itself only from the end of the heap.
+  public static func releaseFreeMemory() { malloc_trim(0) }
+
   /// Open descriptors of this process; `nil` without /proc.
   public static var openDescriptors: Int? { File.names(in: "/proc/self/fd").map { $0.count - 1 } }
 

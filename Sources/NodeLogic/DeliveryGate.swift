@@ -17,7 +17,7 @@ public struct DeliveryGate: Sendable {
 
   /// Unsent bytes above which frames are dropped. A single key frame larger than this is
   /// still sent when nothing is waiting: otherwise a large picture could never start.
-  public let budgetBytes: Int
+  public var budgetBytes: Int
   /// Frames handed over for sending, and their payload bytes.
   public private(set) var framesSent: UInt64 = 0
   public private(set) var bytesSent: UInt64 = 0
@@ -35,7 +35,10 @@ public struct DeliveryGate: Sendable {
   ///   - isKey: the frame builds on no earlier one.
   ///   - unsentBytes: what the viewer's channel still has queued.
   public mutating func admit(bytes: Int, isKey: Bool, unsentBytes: Int) -> Verdict {
-    let fits = unsentBytes == 0 || unsentBytes + bytes <= budgetBytes
+    // A key frame ends a pause: it need not wait for all the room that a stream of pictures needs, and the next one is
+    // a second away.
+    let room = isKey && !isFlowing ? 2 * budgetBytes : budgetBytes
+    let fits = unsentBytes == 0 || unsentBytes + bytes <= room
     guard fits && (isFlowing || isKey) else {
       isFlowing = false
       if hasStarted { framesDropped += 1 }

@@ -9,12 +9,13 @@ public struct RateMeter: Sendable {
 
   public init() {}
 
-  public mutating func count(at now: Instant) {
+  /// - Parameter times: how many events this one stands for.
+  public mutating func count(at now: Instant, times: Int = 1) {
     guard let start = windowStart else {
       windowStart = now
       return
     }
-    inWindow += 1
+    inWindow += Int64(times)
     guard now - start >= Self.window else { return }
     last = inWindow * 1_000_000_000_000 / max(1, (now - start).wholeNanoseconds)
     windowStart = now

@@ -2,76 +2,174 @@ import Capture
 import EdgeCore
 import FrameCodec
 import LinuxIO
+import NodeLogic
 import Picture
 import Synchronization
 
 /// A picture on its way from the camera's thread to the viewers.
 struct EncodedPicture: Sendable {
   var frame: EncodedFrame
-  var format: PictureFormat
-  /// On the reactor's clock.
-  var captured: Instant
+  var rendition: Rendition
+  /// From the camera's time stamp to the encoder.
+  var captureTime: Duration
   /// How long the encoder took.
   var encodeTime: Duration
+  /// When it was done, on the reactor's clock.
+  var encoded: Instant
 }
 
-/// The half of a camera that lives on the camera's thread: one capture, one encode, whatever the
-/// number of viewers.
+/// The half of a camera that lives on the camera's thread: one capture, and one encode for each rendition that anybody
+/// watches, whatever the number of viewers.
 ///
-/// Everything but ``requestKeyFrame()`` is that thread's alone.
+/// Everything but ``setRenditions(_:)``, ``requestKeyFrame(_:)`` and ``refusedPictures`` is that thread's alone.
 final class CameraEncoder: @unchecked Sendable {
+  private struct Order {
+    var rendition: Rendition
+    var wantsKey: Bool
+  }
+
+  /// One rendition's encoder.
+  private final class Line {
+    let rendition: Rendition
+    var encoder: FrameEncoder
+    var sequence: UInt32
+
+    init(rendition: Rendition, encoder: consuming FrameEncoder, sequence: UInt32) {
+      self.rendition = rendition
+      self.encoder = encoder
+      self.sequence = sequence
+    }
+  }
+
   private let mailbox: Mailbox<EncodedPicture>
-  private let configuration: FrameEncoder.Configuration
-  private let wantsKey = Atomic<Bool>(false)
+  private let lock = Lock()
+  /// Under the lock.
+  private var orders: [Order] = []
   /// Pictures the reactor was too busy to take.
   private let refused = Atomic<UInt64>(0)
-  private var slot: Slot?
-  private var sequence: UInt32 = 0
+  private var lines: [Line] = []
+  private var captured = 0
+  private var linesMade: UInt32 = 0
 
-  private final class Slot {
-    var encoder: FrameEncoder
-    init(_ encoder: consuming FrameEncoder) { self.encoder = encoder }
+  init(mailbox: Mailbox<EncodedPicture>) { self.mailbox = mailbox }
+
+  /// From any thread: what to encode from the next picture on. A rendition that was not there begins with a key frame.
+  func setRenditions(_ renditions: [Rendition]) {
+    lock.withLock {
+      var next: [Order] = []
+      for rendition in renditions {
+        let known = orders.first { $0.rendition == rendition }
+        next.append(known ?? Order(rendition: rendition, wantsKey: true))
+      }
+      orders = next
+    }
   }
 
-  init(mailbox: Mailbox<EncodedPicture>, configuration: FrameEncoder.Configuration) {
-    self.mailbox = mailbox
-    self.configuration = configuration
+  /// From any thread: the rendition's next picture is to need no other.
+  func requestKeyFrame(_ rendition: Rendition) {
+    lock.withLock {
+      for index in orders.indices where orders[index].rendition == rendition { orders[index].wantsKey = true }
+    }
   }
-
-  /// From any thread: the next picture is to need no other.
-  func requestKeyFrame() { wantsKey.store(true, ordering: .relaxed) }
 
   /// From any thread.
   var refusedPictures: UInt64 { refused.load(ordering: .relaxed) }
 
   /// One captured picture; the bytes are lent for the call.
   func encode(_ info: FrameInfo, _ picture: RawSpan) {
-    let key = wantsKey.exchange(false, ordering: .relaxed)
-    let began = MonotonicClock.now
-    if slot?.encoder.format != info.format {
-      slot = Slot(
-        FrameEncoder(
-          format: info.format, configuration: configuration,
-          instructions: ProcessFacts.processorIsX86V3 ? .x86v3 : .common))
+    captured &+= 1
+    let due = takeDue()
+    guard !due.isEmpty else { return }
+    let arrived = MonotonicClock.now
+    let captureTime = Self.wallClock(of: info.captured, now: arrived)
+    var smaller: [(picture: [UInt8], format: PictureFormat)] = []
+    for order in due {
+      while smaller.count < order.rendition.halvings {
+        guard let halved = Self.halved(smaller.last, picture, info.format) else { break }
+        smaller.append(halved)
+      }
+      // As small as it gets, for a picture that cannot be halved so often.
+      let halvings = min(order.rendition.halvings, smaller.count)
+      let delay = max(.zero, arrived - info.captured)
+      if halvings == 0 {
+        encode(picture, info.format, order, captureTime, delay)
+      } else {
+        let small = smaller[halvings - 1]
+        encode(small.picture.span.bytes, small.format, order, captureTime, delay)
+      }
     }
-    guard let slot else { return }
-    sequence &+= 1
+  }
+
+  private static func halved(
+    _ last: (picture: [UInt8], format: PictureFormat)?, _ picture: RawSpan, _ format: PictureFormat
+  ) -> (picture: [UInt8], format: PictureFormat)? {
+    guard let last else { return PictureHalving.halved(picture, format) }
+    return PictureHalving.halved(last.picture.span.bytes, last.format)
+  }
+
+  /// The orders whose turn it is.
+  private func takeDue() -> [Order] {
+    let due: [Order] = lock.withLock {
+      var due: [Order] = []
+      for index in orders.indices where orders[index].wantsKey || captured % orders[index].rendition.divisor == 0 {
+        due.append(orders[index])
+        orders[index].wantsKey = false
+      }
+      let wanted = orders
+      lines.removeAll { line in !wanted.contains { $0.rendition == line.rendition } }
+      return due
+    }
+    return due
+  }
+
+  private func encode(
+    _ picture: RawSpan, _ format: PictureFormat, _ order: Order, _ captureTime: UInt64, _ delay: Duration
+  ) {
+    let began = MonotonicClock.now
+    let line = line(order.rendition, format)
+    line.sequence &+= 1
+    let isKey = format.pixelFormat == .h264 ? H264.isKeyFrame(picture) : order.wantsKey
     let frame: EncodedFrame
     do throws(FrameError) {
-      frame = try slot.encoder.encode(
-        picture, captureTimeMicroseconds: Self.wallClock(of: info.captured, now: began), sequence: sequence, key: key)
+      frame = try line.encoder.encode(
+        picture, captureTimeMicroseconds: captureTime, sequence: line.sequence, key: isKey)
     } catch {
       // A picture of the wrong length is the source's doing, which counts and reports bad frames itself.
-      if key { requestKeyFrame() }
+      if order.wantsKey { requestKeyFrame(order.rendition) }
       return
     }
+    let now = MonotonicClock.now
     let encoded = EncodedPicture(
-      frame: frame, format: info.format, captured: info.captured, encodeTime: MonotonicClock.now - began)
+      frame: frame, rendition: order.rendition, captureTime: delay, encodeTime: now - began, encoded: now)
     if !mailbox.post(encoded) {
       // The next frame would build on one that nobody got.
-      requestKeyFrame()
+      requestKeyFrame(order.rendition)
       refused.wrappingAdd(1, ordering: .relaxed)
     }
+  }
+
+  private func line(_ rendition: Rendition, _ format: PictureFormat) -> Line {
+    if let line = lines.first(where: { $0.rendition == rendition }) {
+      if line.encoder.format != format { line.encoder = Self.encoder(rendition, format) }
+      return line
+    }
+    // Far from the numbers of any other rendition: a viewer that changes over sees that nothing was lost.
+    linesMade &+= 1
+    let line = Line(rendition: rendition, encoder: Self.encoder(rendition, format), sequence: linesMade << 24)
+    lines.append(line)
+    return line
+  }
+
+  private static func encoder(_ rendition: Rendition, _ format: PictureFormat) -> FrameEncoder {
+    let quality: FrameQuality =
+      switch rendition.quality {
+      case .lossless: .lossless
+      case .maximumError(let error): .maximumError(error)
+      case .gate: .gate
+      }
+    return FrameEncoder(
+      format: format, configuration: .init(quality: quality),
+      instructions: ProcessFacts.processorIsX86V3 ? .x86v3 : .common)
   }
 
   /// The viewer measures delay by it, so it is told in the clock that both may share.

@@ -5,6 +5,7 @@ import FrameCodec
 import LinuxIO
 import NodeLogic
 import Picture
+import StatusModel
 
 /// One published camera: its source, its encoder, and everybody who watches it.
 ///
@@ -21,12 +22,13 @@ final class CameraFeed {
   private let mailbox: Mailbox<EncodedPicture>
   private let inlet: Inlet
   private var watchers: [ViewerSession] = []
-  private var limiter = KeyFrameLimiter()
+  /// What is encoded now, each with its own limit of forced key frames.
+  private var renditions: [(rendition: Rendition, limiter: KeyFrameLimiter)] = []
+  private var tickTimer: Reactor.TimerToken?
   private(set) var lastFormat: CaptureFormat?
   private(set) var problem: CaptureProblem?
-  /// Counted since the start.
-  private(set) var framesEncoded: UInt64 = 0
-  private(set) var lastEncodeTime: Duration?
+  private var captureLatency = LatencyMeter()
+  private var encodeLatency = LatencyMeter()
   private var rate = RateMeter()
 
   /// Lets the mailbox's handler be made before the feed it belongs to.
@@ -35,7 +37,12 @@ final class CameraFeed {
   }
 
   /// Finished frames the reactor has not looked at yet; more are dropped whole.
-  private static let mailboxCapacity = 4
+  ///
+  /// While a session's keys are made the reactor is busy for longer than four pictures of a fast camera take.
+  private static let mailboxCapacity = 12
+  /// Encoders at work at the same time; a viewer beyond that gets what another has.
+  private static let mostRenditions = 6
+  private static let tickInterval = Duration.milliseconds(100)
 
   init(configuration: NodeConfiguration.Camera, reactor: Reactor, log: Log) throws(SystemError) {
     self.configuration = configuration
@@ -44,12 +51,7 @@ final class CameraFeed {
     let inlet = Inlet()
     self.inlet = inlet
     mailbox = try Mailbox(reactor: reactor, capacity: Self.mailboxCapacity) { inlet.receive?($0) }
-    let quality: FrameQuality =
-      switch configuration.quality {
-      case .lossless: .lossless
-      case .nearLossless: .maximumError(1)
-      }
-    let encoder = CameraEncoder(mailbox: mailbox, configuration: .init(quality: quality))
+    let encoder = CameraEncoder(mailbox: mailbox)
     self.encoder = encoder
     source = try CaptureSession(reactor: reactor, source: Self.source(configuration)) { info, picture in
       encoder.encode(info, picture)
@@ -62,6 +64,8 @@ final class CameraFeed {
 
   func close() {
     inlet.receive = nil
+    if let tickTimer { reactor.cancel(tickTimer) }
+    tickTimer = nil
     source.onEvent = nil
     source.close()
     mailbox.close()
@@ -70,6 +74,9 @@ final class CameraFeed {
 
   var state: CaptureState { source.state }
   var statistics: CaptureStatistics { source.statistics }
+  /// Pictures that were encoded, and that the reactor was too busy to take.
+  var refusedPictures: UInt64 { encoder.refusedPictures }
+  var latency: LatencyTrace { LatencyTrace(capture: captureLatency.summary, encode: encodeLatency.summary) }
   var isWatched: Bool { !watchers.isEmpty }
   /// Frames per second over the last seconds, times 1000; `nil` while nothing runs.
   var measuredRate: Int64? { isWatched ? rate.thousandths(at: reactor.now) : nil }
@@ -108,34 +115,107 @@ final class CameraFeed {
     if watchers.count == 1 {
       rate = RateMeter()
       source.start()
+      tick()
     }
+    renditionsChanged()
   }
 
   func remove(_ watcher: ViewerSession) {
     let before = watchers.count
     watchers.removeAll { $0 === watcher }
-    guard watchers.isEmpty, before > 0 else { return }
+    guard watchers.count < before else { return }
+    renditionsChanged()
+    guard watchers.isEmpty else { return }
+    if let tickTimer { reactor.cancel(tickTimer) }
+    tickTimer = nil
     source.stop()
     problem = nil
   }
 
-  /// One a second takes effect, and a few more at once when viewers join; whoever asks.
-  func requestKeyFrame() {
-    limiter.request()
-    if limiter.takesEffect(at: reactor.now) { encoder.requestKeyFrame() }
+  /// What a viewer's ladder starts from.
+  var ladderSource: RenditionLadder.Source {
+    let quality: Rendition.Quality =
+      switch configuration.quality {
+      case .lossless: .lossless
+      case .nearLossless: .maximumError(1)
+      }
+    let picture = lastFormat?.picture
+    let measured = lastFormat.map { ($0.centiFramesPerSecond + 50) / 100 } ?? 0
+    return RenditionLadder.Source(
+      width: picture?.width ?? configuration.size?.width ?? 640,
+      height: picture?.height ?? configuration.size?.height ?? 480,
+      framesPerSecond: measured > 0 ? measured : configuration.framesPerSecond ?? 25,
+      isCompressed: picture?.pixelFormat.isCompressed ?? false, quality: quality)
+  }
+
+  /// The rendition itself, or, when enough others are encoded already, the one of them that comes next below it.
+  func available(_ rendition: Rendition, for watcher: ViewerSession) -> Rendition {
+    var others: [Rendition] = []
+    for other in watchers where other !== watcher {
+      for used in other.renditions where !others.contains(used) { others.append(used) }
+    }
+    if others.contains(rendition) || others.count < Self.mostRenditions { return rendition }
+    var best = others[0]
+    for other in others where other.isCheaper(than: rendition) || best.isDearer(than: rendition) {
+      if best.isDearer(than: rendition) || best.isCheaper(than: other) { best = other }
+    }
+    return best
+  }
+
+  /// A viewer uses others than before.
+  func renditionsChanged() {
+    var next: [(rendition: Rendition, limiter: KeyFrameLimiter)] = []
+    for watcher in watchers {
+      for used in watcher.renditions where !next.contains(where: { $0.rendition == used }) {
+        next.append(
+          (rendition: used, limiter: renditions.first { $0.rendition == used }?.limiter ?? KeyFrameLimiter()))
+      }
+    }
+    renditions = next
+    encoder.setRenditions(next.map { $0.rendition })
+  }
+
+  /// One a second takes effect for each rendition, and a few more at once when viewers join; whoever asks.
+  func requestKeyFrame(_ rendition: Rendition) {
+    for index in renditions.indices where renditions[index].rendition == rendition {
+      renditions[index].limiter.request()
+    }
+    forceKeyFrames()
+  }
+
+  private func forceKeyFrames() {
+    for index in renditions.indices where renditions[index].limiter.takesEffect(at: reactor.now) {
+      encoder.requestKeyFrame(renditions[index].rendition)
+    }
   }
 
   private func distribute(_ picture: EncodedPicture) {
-    framesEncoded += 1
-    lastEncodeTime = picture.encodeTime
-    rate.count(at: reactor.now)
-    var wantsKey = false
-    for watcher in watchers {
-      watcher.offer(picture.frame)
-      if watcher.wantsKeyFrame { wantsKey = true }
+    captureLatency.note(picture.captureTime)
+    encodeLatency.note(picture.encodeTime)
+    if picture.rendition == renditions.first?.rendition {
+      rate.count(at: reactor.now, times: picture.rendition.divisor)
     }
-    if wantsKey { limiter.request() }
-    if limiter.takesEffect(at: reactor.now) { encoder.requestKeyFrame() }
+    for watcher in watchers { watcher.offer(picture) }
+    askForKeyFrames()
+  }
+
+  private func askForKeyFrames() {
+    for watcher in watchers {
+      if let wanted = watcher.wantedKeyFrame {
+        for index in renditions.indices where renditions[index].rendition == wanted {
+          renditions[index].limiter.request()
+        }
+      }
+    }
+    forceKeyFrames()
+  }
+
+  private func tick() {
+    tickTimer = reactor.schedule(after: Self.tickInterval) { [unowned(unsafe) self] in
+      for watcher in watchers { watcher.adapt() }
+      askForKeyFrames()
+      tick()
+    }
   }
 
   // MARK: The source
@@ -157,7 +237,10 @@ final class CameraFeed {
       lastFormat = format
       problem = nil
       log.info("camera.streaming", ("serial", configuration.serial), ("format", format.description))
-      for watcher in watchers { watcher.tell(.camera(state: "streaming", text: format.description)) }
+      for watcher in watchers {
+        watcher.sourceChanged()
+        watcher.tell(.camera(state: "streaming", text: format.description))
+      }
     case .failed(let problem, let delay):
       self.problem = problem
       let text = problem.text(sourceName)

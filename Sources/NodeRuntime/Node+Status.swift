@@ -65,7 +65,8 @@ extension Node {
           format: picture?.pixelFormat.name ?? camera.format,
           size: picture.map { "\($0.width)x\($0.height)" } ?? camera.size?.description,
           framesPerSecondThousandths: feed.measuredRate ?? feed.lastFormat.map { Int64($0.centiFramesPerSecond) * 10 }
-            ?? camera.framesPerSecond.map { Int64($0) * 1000 }))
+            ?? camera.framesPerSecond.map { Int64($0) * 1000 },
+          counts: counts(feed)))
     }
     for resource in configuration.resources {
       resources.append(
@@ -74,6 +75,13 @@ extension Node {
           port: Int(resource.address.port), state: .published))
     }
     return resources
+  }
+
+  private func counts(_ feed: CameraFeed) -> NodeStatus.Resource.Counts {
+    let statistics = feed.statistics
+    return NodeStatus.Resource.Counts(
+      captured: Int64(clamping: statistics.frames), missed: Int64(clamping: statistics.missedFrames),
+      bad: Int64(clamping: statistics.badFrames), refused: Int64(clamping: feed.refusedPictures))
   }
 
   // MARK: Health

@@ -161,7 +161,8 @@ public final class Node {
     }
     let peer = PeerSession(reactor: reactor, identity: material.identity, configuration: peerConfiguration)
     let session = ViewerSession(
-      handle: handle, viewer: call.caller, feed: feed, peer: peer, since: reactor.wallClockSeconds, log: log)
+      handle: handle, viewer: call.caller, feed: feed, peer: peer, since: reactor.wallClockSeconds,
+      reactor: reactor, log: log)
     sessions.append(session)
     connect(session)
     feed.add(session)
@@ -254,6 +255,8 @@ public final class Node {
     if hangUp { uplink.perform { $0.hangUp(session.handle, at: $1, into: &$2) } }
     // Whoever is calling us may be the session itself: let it return before it goes.
     reactor.enqueue(.bulk) { _ = session }
+    // What its queues held stays with the C library otherwise.
+    _ = reactor.schedule(after: .seconds(1)) { ProcessFacts.releaseFreeMemory() }
   }
 
   // MARK: Trickled candidates (RFC 8840)

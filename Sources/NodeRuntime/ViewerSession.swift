@@ -25,22 +25,39 @@ final class ViewerSession {
   private(set) var report: ControlMessage.Report?
 
   private let log: Log
-  private var gate = DeliveryGate(budgetBytes: 1 << 20)
+  private let reactor: Reactor
+  private var gate = DeliveryGate(budgetBytes: 256 << 10)
+  private var adapter: RateAdapter
+  private var wish = StreamWish()
+  /// What is sent.
+  private(set) var rendition: Rendition
+  /// What is sent as soon as its key frame comes.
+  private var nextRendition: Rendition?
+  private var recentFrameBytes = 0
+  private var queueLatency = LatencyMeter()
+  /// Pictures on their way to the network: the byte they end at, and when they were encoded.
+  private var queued: [(end: UInt64, encoded: Instant)] = []
   private var video: PeerChannel?
   private var control: PeerChannel?
 
-  init(handle: CallHandle, viewer: String, feed: CameraFeed, peer: PeerSession, since: Int64, log: Log) {
+  init(
+    handle: CallHandle, viewer: String, feed: CameraFeed, peer: PeerSession, since: Int64, reactor: Reactor, log: Log
+  ) {
     self.handle = handle
     self.viewer = viewer
     self.feed = feed
     self.peer = peer
     self.since = since
+    self.reactor = reactor
     self.log = log
+    adapter = RateAdapter(RenditionLadder(StreamWish(), of: feed.ladderSource))
+    rendition = adapter.rendition
     // Opened before the association exists: the opening messages and the first key frame leave with
     // SCTP's handshake, which saves a round trip.
     peer.openChannel(DataChannelOptions(label: "video", priority: .media)) { [unowned(unsafe) self] channel in
       video = channel
-      feed.requestKeyFrame()
+      channel.onBufferedAmountLow = { [unowned(unsafe) self] in measureQueue() }
+      feed.requestKeyFrame(rendition)
     }
     peer.onChannel = { [unowned(unsafe) self] channel in receive(channel) }
   }
@@ -50,29 +67,111 @@ final class ViewerSession {
     feed.remove(self)
     peer.onChannel = nil
     control?.onMessage = nil
+    video?.onBufferedAmountLow = nil
     video = nil
     control = nil
   }
 
   // MARK: Pictures
 
-  func offer(_ frame: EncodedFrame) {
+  /// What is to be encoded for this viewer.
+  var renditions: [Rendition] { nextRendition.map { [rendition, $0] } ?? [rendition] }
+
+  func offer(_ picture: EncodedPicture) {
     guard let video else { return }
-    // A viewer acknowledges what it gets; one that was heard moments ago may just be slow.
-    if video.bufferedAmount > 0, peer.silence > .milliseconds(500) { peer.doubtPath() }
-    guard gate.admit(bytes: frame.byteCount, isKey: frame.isKey, unsentBytes: video.bufferedAmount) == .send else {
-      return
+    let frame = picture.frame
+    if picture.rendition == nextRendition, frame.isKey {
+      changeOver(to: picture.rendition)
     }
+    guard picture.rendition == rendition else { return }
+    let bytes = frame.byteCount
+    recentFrameBytes = max(bytes, recentFrameBytes - recentFrameBytes / 8)
+    gate.budgetBytes = adapter.budget(recentFrameBytes: recentFrameBytes)
+    let unsent = video.bufferedAmount
+    let verdict = gate.admit(bytes: bytes, isKey: frame.isKey, unsentBytes: unsent)
+    adapter.offered(
+      bytes: bytes, isKey: frame.isKey, wasSent: verdict == .send, unsentBytes: unsent, at: reactor.now)
+    guard verdict == .send else { return }
     for part in frame.parts where !video.send(part) {
       // The channel is closing, or holds too much: what follows would be no use without this part.
       gate.requireKeyFrame()
       return
     }
+    queued.append((end: gate.bytesSent, encoded: picture.encoded))
+    measureQueue()
   }
 
-  var wantsKeyFrame: Bool {
-    guard let video else { return false }
-    return gate.wantsKeyFrame(unsentBytes: video.bufferedAmount)
+  /// The rendition whose key frame this viewer needs and could be sent.
+  var wantedKeyFrame: Rendition? {
+    guard let video else { return nil }
+    if let nextRendition { return nextRendition }
+    return gate.wantsKeyFrame(unsentBytes: video.bufferedAmount) ? rendition : nil
+  }
+
+  /// Ten times a second: whether the path carries what is sent.
+  func adapt() {
+    guard let video else { return }
+    measureQueue()
+    // A viewer acknowledges what it gets; one that was heard moments ago may just be slow.
+    if video.bufferedAmount > 0, peer.silence > .milliseconds(500) { peer.doubtPath() }
+    guard adapter.observe(unsentBytes: video.bufferedAmount, at: reactor.now) else { return }
+    use(adapter.rendition)
+  }
+
+  /// The camera delivers another format.
+  func sourceChanged() {
+    adapter.use(RenditionLadder(wish, of: feed.ladderSource), at: reactor.now)
+    use(adapter.rendition)
+  }
+
+  private func use(_ wanted: Rendition) {
+    let wanted = feed.available(wanted, for: self)
+    guard wanted != rendition else {
+      if nextRendition != nil {
+        nextRendition = nil
+        feed.renditionsChanged()
+      }
+      return
+    }
+    log.info(
+      "session.rendition", ("viewer", viewer), ("serial", feed.configuration.serial), ("rendition", wanted.description),
+      ("capacity", "\(adapter.capacity ?? 0)"))
+    if wanted.isCheaper(than: rendition) {
+      // What is too much is not sent while waiting for less.
+      changeOver(to: wanted)
+      gate.requireKeyFrame()
+    } else {
+      nextRendition = wanted
+      feed.renditionsChanged()
+    }
+    feed.requestKeyFrame(wanted)
+  }
+
+  private func changeOver(to next: Rendition) {
+    rendition = next
+    nextRendition = nil
+    recentFrameBytes = 0
+    feed.renditionsChanged()
+  }
+
+  private func measureQueue() {
+    guard let video, !queued.isEmpty else { return }
+    let taken = gate.bytesSent &- UInt64(video.bufferedAmount)
+    var count = 0
+    while count < queued.count, queued[count].end <= taken {
+      queueLatency.note(max(.zero, MonotonicClock.now - queued[count].encoded))
+      count += 1
+    }
+    queued.removeFirst(count)
+  }
+
+  /// The node's stages, and the viewer's as it last reported them.
+  private var latency: LatencyTrace {
+    var trace = feed.latency
+    trace.queue = queueLatency.summary
+    trace.network = report?.network
+    trace.decode = report?.decode
+    return trace
   }
 
   // MARK: Control
@@ -88,9 +187,15 @@ final class ViewerSession {
     switch ControlMessage(bytes) {
     case .keyFrame:
       gate.requireKeyFrame()
-      feed.requestKeyFrame()
-    case .report(let report): self.report = report
-    case .camera, nil: break
+      feed.requestKeyFrame(rendition)
+    case .want(let wish):
+      self.wish = wish
+      sourceChanged()
+    case .report(let report):
+      self.report = report
+      adapter.reported(delayMilliseconds: report.delayMilliseconds)
+      tell(.latency(latency))
+    case .listControls, .setControl, .camera, .latency, .control, .controlsEnd, nil: break
     }
   }
 
@@ -104,6 +209,6 @@ final class ViewerSession {
       viewer: viewer, serial: feed.configuration.serial, path: path.flatMap { NodeStatus.Path(rawValue: $0.kind.text) },
       remote: path?.remote.description, roundTrip: path?.roundTrip, sentBytes: Int64(clamping: gate.bytesSent),
       framesSent: Int64(clamping: gate.framesSent), framesDropped: Int64(clamping: gate.framesDropped), since: since,
-      local: path?.local.description)
+      local: path?.local.description, rendition: rendition.description, latency: latency)
   }
 }

@@ -79,6 +79,7 @@ extension NodeStatus.Resource {
       .init("size", .optional(size)),
       .init("fps", framesPerSecondThousandths.map { .thousandths($0) } ?? .null),
       .init("name", .string(name)),
+      .init("frames", counts?.json ?? .null),
     ])
   }
 
@@ -88,7 +89,26 @@ extension NodeStatus.Resource {
       serial: serial, name: json["name"]?.text, type: json["type"]?.text ?? "", ip: json["ip"]?.text,
       port: json["port"]?.integer.map { Int(clamping: $0) },
       state: json["state"]?.text.flatMap { State(rawValue: $0) } ?? .unavailable, format: json["format"]?.text,
-      size: json["size"]?.text, framesPerSecondThousandths: json["fps"]?.thousandths)
+      size: json["size"]?.text, framesPerSecondThousandths: json["fps"]?.thousandths,
+      counts: json["frames"].flatMap { Counts($0) })
+  }
+}
+
+extension NodeStatus.Resource.Counts {
+  fileprivate var json: JSONValue {
+    .object([
+      .init("captured", .integer(captured)),
+      .init("missed", .integer(missed)),
+      .init("bad", .integer(bad)),
+      .init("refused", .integer(refused)),
+    ])
+  }
+
+  fileprivate init?(_ json: JSONValue) {
+    guard let captured = json["captured"]?.integer else { return nil }
+    self.init(
+      captured: captured, missed: json["missed"]?.integer ?? 0, bad: json["bad"]?.integer ?? 0,
+      refused: json["refused"]?.integer ?? 0)
   }
 }
 
@@ -105,6 +125,8 @@ extension NodeStatus.Session {
       .init("frames_dropped", .integer(framesDropped)),
       .init("since", .timestamp(since)),
       .init("local", .optional(local)),
+      .init("rendition", .optional(rendition)),
+      .init("latency", latency.json),
     ])
   }
 
@@ -114,6 +136,7 @@ extension NodeStatus.Session {
       viewer: viewer, serial: serial, path: json["path"]?.text.flatMap { NodeStatus.Path(rawValue: $0) },
       remote: json["remote"]?.text, roundTrip: json["rtt_ms"]?.duration, sentBytes: json["sent_bytes"]?.integer ?? 0,
       framesSent: json["frames_sent"]?.integer ?? 0, framesDropped: json["frames_dropped"]?.integer ?? 0,
-      since: json["since"]?.unixSeconds ?? 0, local: json["local"]?.text)
+      since: json["since"]?.unixSeconds ?? 0, local: json["local"]?.text, rendition: json["rendition"]?.text,
+      latency: json["latency"].map { LatencyTrace($0) } ?? LatencyTrace())
   }
 }

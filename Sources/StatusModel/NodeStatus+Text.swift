@@ -12,6 +12,9 @@ extension NodeStatus {
     text += resources.isEmpty ? "  none\n" : Plain.table(resources.map { $0.row })
     text += "\nSessions:\n"
     text += sessions.isEmpty ? "  none\n" : Plain.table(sessions.map { $0.row })
+    for session in sessions where !session.latency.text.utf8.isEmpty {
+      text += "  \(Plain.text(session.viewer)): \(session.latency.text)\n"
+    }
     return text + health.textLines
   }
 }
@@ -62,6 +65,7 @@ extension NodeStatus.Session {
   fileprivate var row: [String] {
     var counts = "\(Plain.byteCount(sentBytes)) sent, \(framesSent) frames"
     if framesDropped > 0 { counts += ", \(framesDropped) dropped" }
+    if let rendition { counts += ", " + Plain.text(rendition) }
     return [
       Plain.text(viewer), Plain.text(serial), Self.route(path, remote), roundTrip.map { Plain.milliseconds($0) } ?? "-",
       counts, "since " + Plain.time(since),

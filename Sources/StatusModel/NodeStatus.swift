@@ -87,11 +87,30 @@ public struct NodeStatus: Hashable, Sendable {
     public var size: String?
     /// Pictures per second, times 1000.
     public var framesPerSecondThousandths: Int64?
+    /// What the source delivered since the daemon's start; `nil` for what is no camera.
+    public var counts: Counts?
+
+    public struct Counts: Hashable, Sendable {
+      public var captured: Int64
+      /// Gaps in the driver's numbers: made by the camera and not taken in time.
+      public var missed: Int64
+      public var bad: Int64
+      /// Encoded, and dropped because the daemon was busy.
+      public var refused: Int64
+
+      public init(captured: Int64 = 0, missed: Int64 = 0, bad: Int64 = 0, refused: Int64 = 0) {
+        self.captured = captured
+        self.missed = missed
+        self.bad = bad
+        self.refused = refused
+      }
+    }
 
     public init(
       serial: String, name: String? = nil, type: String, ip: String? = nil, port: Int? = nil, state: State,
-      format: String? = nil, size: String? = nil, framesPerSecondThousandths: Int64? = nil
+      format: String? = nil, size: String? = nil, framesPerSecondThousandths: Int64? = nil, counts: Counts? = nil
     ) {
+      self.counts = counts
       self.serial = serial
       self.name = name ?? serial
       self.type = type
@@ -118,12 +137,18 @@ public struct NodeStatus: Hashable, Sendable {
     public var framesSent: Int64
     public var framesDropped: Int64
     public var since: Int64
+    /// What is sent: `lossless`, `max-error:1, 1 of 3 pictures`.
+    public var rendition: String?
+    public var latency: LatencyTrace
 
     public init(
       viewer: String, serial: String, path: Path? = nil, remote: String? = nil, roundTrip: Duration? = nil,
-      sentBytes: Int64 = 0, framesSent: Int64 = 0, framesDropped: Int64 = 0, since: Int64, local: String? = nil
+      sentBytes: Int64 = 0, framesSent: Int64 = 0, framesDropped: Int64 = 0, since: Int64, local: String? = nil,
+      rendition: String? = nil, latency: LatencyTrace = LatencyTrace()
     ) {
       self.local = local
+      self.rendition = rendition
+      self.latency = latency
       self.viewer = viewer
       self.serial = serial
       self.path = path

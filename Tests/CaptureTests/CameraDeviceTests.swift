@@ -191,8 +191,8 @@ struct CameraDeviceTests {
     #expect(try device.configure(.init(pixelFormat: .mjpeg)).picture.pixelFormat == .mjpeg)
     try device.start()
     #expect(try Self.next(device).2 == jpeg)
-    #expect(try Self.next(device).0 == .bad(.notJPEG))
-    #expect(try Self.next(device).0 == .bad(.notJPEG))
+    #expect(try Self.next(device).0 == .bad(.notCompressed))
+    #expect(try Self.next(device).0 == .bad(.notCompressed))
     #expect(try Self.next(device).0 == .bad(.short(bytes: 1, expected: 2)))
   }
 

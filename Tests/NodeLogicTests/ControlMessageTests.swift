@@ -1,5 +1,6 @@
 import EdgeCore
 import NodeLogic
+import StatusModel
 import Testing
 
 @Suite("Control messages")
@@ -9,6 +10,22 @@ struct ControlMessageTests {
     .report(.init(frames: 120, lost: 3, delayMilliseconds: 35)),
     .camera(state: "stalled", text: "no picture for 2 s; state=odd"),
     .camera(state: "ok", text: ""),
+    .want(StreamWish()),
+    .want(StreamWish(quality: .maximumError(2), width: 320, height: 240, framesPerSecond: 5)),
+    .report(
+      .init(
+        frames: 1, lost: 0, delayMilliseconds: -3,
+        network: StageLatency(median: .microseconds(12_345), p95: .microseconds(99_999)),
+        decode: StageLatency(median: .microseconds(1), p95: .microseconds(2)))),
+    .latency(LatencyTrace(encode: StageLatency(median: .microseconds(800), p95: .milliseconds(2)))),
+    .listControls,
+    .setControl(name: "brightness", value: -12),
+    .control(
+      CameraControl(
+        name: "gain_automatic", kind: .boolean, minimum: 0, maximum: 1, step: 1, standard: 1, value: 0,
+        text: "Gain, Automatic")),
+    .controlsEnd(failure: nil),
+    .controlsEnd(failure: "no such setting"),
   ])
   func `what is written is read back`(message: ControlMessage) {
     #expect(ControlMessage(message.bytes) == message)
@@ -16,7 +33,7 @@ struct ControlMessageTests {
 
   @Test(arguments: [
     "", "dance", "report frames=x lost=1", "report frames=1", "camera", "report frames=99999999999999999999 lost=0",
-    "key-frame\n",
+    "key-frame\n", "want", "want quality=best", "want quality=auto size=1x1", "set name=x", "control name=x kind=odd",
   ])
   func `what makes no sense is ignored`(text: String) {
     #expect(ControlMessage(Array(text.utf8)) == nil)
