@@ -126,6 +126,8 @@ final class CaptureRunner {
   private let onFrame: (FrameInfo, RawSpan) -> Void
   private let report: (CaptureEvent) -> Void
   private var nextBadReport = Instant.zero
+  /// What the source last delivered, since it was wanted.
+  private var lastFormat: PictureFormat?
 
   /// Bad frames in a row after which the source is opened anew.
   static let badFrameLimit = 60
@@ -157,6 +159,7 @@ final class CaptureRunner {
   private func work(_ starts: Int) {
     var failures = 0
     var attempts = 0
+    lastFormat = nil
     while isWanted(starts) {
       if attempts > 0 { control.count { $0.reopened += 1 } }
       attempts += 1
@@ -167,7 +170,7 @@ final class CaptureRunner {
         failures += 1
         let delay = error.retryDelay(failures: failures)
         report(.state(.failed(error, retryAfter: delay)))
-        rest(until: MonotonicClock.now + delay, starts)
+        standIn(until: MonotonicClock.now + delay, starts)
       }
     }
   }
@@ -184,6 +187,7 @@ final class CaptureRunner {
         missed = info.missed
         if !isStreaming {
           isStreaming = true
+          lastFormat = info.format
           report(.state(.streaming(format)))
         }
         onFrame(info, bytes)
@@ -219,6 +223,19 @@ final class CaptureRunner {
     guard now >= nextBadReport else { return }
     nextBadReport = now + .seconds(1)
     report(.badFrame(frame))
+  }
+
+  /// Who watched pictures sees that there are none; one a second, for those who come later.
+  private func standIn(until deadline: Instant, _ starts: Int) {
+    guard let format = lastFormat, let picture = Placeholder.picture(format) else {
+      return rest(until: deadline, starts)
+    }
+    while isWanted(starts) {
+      let now = MonotonicClock.now
+      guard now < deadline else { return }
+      onFrame(FrameInfo(format: format, sequence: 0, missed: 0, captured: now), picture.span.bytes)
+      rest(until: min(deadline, now + .seconds(1)), starts)
+    }
   }
 
   private func rest(until deadline: Instant?, _ starts: Int) {

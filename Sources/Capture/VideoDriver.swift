@@ -5,6 +5,7 @@ import LinuxIO
 enum VideoRequest: Hashable {
   case capabilities, enumerateFormats, enumerateSizes, enumerateRates, setFormat, rate, setRate
   case requestBuffers, queryBuffer, queue, dequeue, streamOn, streamOff
+  case queryControl, control, setControl
 
   var number: UInt {
     switch self {
@@ -21,6 +22,9 @@ enum VideoRequest: Hashable {
     case .dequeue: edge_vidioc_dqbuf
     case .streamOn: edge_vidioc_streamon
     case .streamOff: edge_vidioc_streamoff
+    case .queryControl: edge_vidioc_queryctrl
+    case .control: edge_vidioc_g_ctrl
+    case .setControl: edge_vidioc_s_ctrl
     }
   }
 }

@@ -44,10 +44,10 @@ public struct ParsedArguments: Sendable {
         try takeOption(word, words, &index, syntax)
       }
     }
-    guard arguments.count >= syntax.arguments.count else {
+    guard arguments.count >= syntax.arguments.count || syntax.arguments[arguments.count].isOptional else {
       throw UsageError("\(syntax.name) needs \(syntax.arguments[arguments.count].name)")
     }
-    guard arguments.count == syntax.arguments.count else {
+    guard arguments.count <= syntax.arguments.count else {
       throw UsageError("unexpected argument '\(arguments[syntax.arguments.count])'")
     }
   }

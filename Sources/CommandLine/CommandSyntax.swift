@@ -4,10 +4,13 @@ public struct CommandSyntax: Sendable {
     /// In capitals: `SERIAL`.
     public var name: String
     public var help: String
+    /// May be left out; such arguments come last.
+    public var isOptional: Bool
 
-    public init(_ name: String, _ help: String) {
+    public init(_ name: String, _ help: String, isOptional: Bool = false) {
       self.name = name
       self.help = help
+      self.isOptional = isOptional
     }
   }
 
@@ -31,7 +34,6 @@ public struct CommandSyntax: Sendable {
   public var summary: String
   /// For the command's own help: what it does and what it prints.
   public var discussion: String
-  /// All are required.
   public var arguments: [Argument]
   public var options: [Option]
 
@@ -52,7 +54,7 @@ extension CommandSyntax {
   /// Plain ASCII, lines of at most 96 characters.
   public func helpText(program: String) -> String {
     var usage = "usage: \(program) \(name)"
-    for argument in arguments { usage += " " + argument.name }
+    for argument in arguments { usage += argument.isOptional ? " [\(argument.name)]" : " " + argument.name }
     var text = usage + (options.isEmpty ? "\n" : " [options]\n") + "\n" + Columns.wrap(discussion, indent: 0, width: 96)
     if !arguments.isEmpty {
       text += "\nArguments:\n" + Columns.text(arguments.map { ($0.name, $0.help) })

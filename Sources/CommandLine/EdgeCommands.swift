@@ -1,5 +1,5 @@
-internal import Config
-internal import EdgeCore
+public import Config
+public import EdgeCore
 
 /// `edge run`
 public struct RunOptions: Hashable, Sendable {
@@ -8,15 +8,22 @@ public struct RunOptions: Hashable, Sendable {
 
 /// `edge view`
 public struct ViewOptions: Hashable, Sendable {
-  public enum Format: String, Hashable, Sendable { case y4m, raw, png }
+  public enum Format: String, Hashable, Sendable { case y4m, raw, png, mjpeg, h264 }
   /// Which candidates may be used.
   public enum PathChoice: Hashable, Sendable { case any, relayOnly, noRelay }
 
   public var serial: String
   public var account: AccountOptions
-  /// A file, or `-` for standard output.
-  public var output: String
+  /// A file, or `-` for standard output; `nil` when the pictures are only looked at.
+  public var output: String?
   public var format: Format
+  public var plays: Bool
+  /// A loopback address.
+  public var page: SocketAddress?
+  /// A name of the protocol's.
+  public var quality: String
+  public var size: NodeConfiguration.Camera.Size?
+  public var framesPerSecond: Int?
   /// Stop after so many pictures; `nil`: never.
   public var frames: Int?
   /// Stop after so long; `nil`: never.
@@ -69,8 +76,19 @@ extension ViewOptions {
       """,
     arguments: [.init("SERIAL", "the camera's serial number, as edge devices lists it")],
     options: AccountOptions.options + [
-      .init("--output", "FILE", "where the pictures go; - is standard output (default: -)"),
-      .init("--format", "FORMAT", "y4m, raw (samples only) or png (default: by FILE's ending, else y4m)"),
+      .init("--play", nil, "show them live, in a window of mpv or ffplay or in this terminal (default: no)"),
+      .init("--serve", "ADDRESS", "show them on a page for this machine, such as 127.0.0.1:8080 (default: none)"),
+      .init("--snapshot", "FILE", "write one picture to FILE as PNG and end (default: none)"),
+      .init("--output", "FILE", "where the pictures go; - is standard output (default: -, unless shown)"),
+      .init(
+        "--format", "FORMAT",
+        "y4m, raw (samples only), png, mjpeg or h264 (as the camera made them) (default: by FILE's ending, else y4m)"),
+      .init(
+        "--quality", "QUALITY",
+        "camera (as configured there), auto (whatever keeps it moving), lossless, gate, or max-error:1 to max-error:4 "
+          + "(default: auto if only shown, else camera)"),
+      .init("--size", "WxH", "no larger pictures; they are halved until they fit (default: the camera's)"),
+      .init("--fps", "N", "no more pictures a second (default: the camera's)"),
       .init("--frames", "N", "end after N pictures (default: no end)"),
       .init("--duration", "S", "end S seconds after the first picture (default: no end)"),
       .init("--relay-only", nil, "connect through the relay only (default: the best path)"),
@@ -83,20 +101,54 @@ extension ViewOptions {
     serial = parsed.arguments[0]
     guard Names.isValidSerial(serial) else { throw UsageError("'\(serial)' is not a serial number") }
     account = try AccountOptions(parsed)
-    output = parsed.value("--output") ?? "-"
-    format =
-      try parsed.word("--format", ["y4m", "raw", "png"]).flatMap { Format(rawValue: $0) } ?? Self.format(of: output)
-    frames = try parsed.integer("--frames", 1...1_000_000_000)
+    plays = parsed.has("--play")
+    page = try Self.page(parsed)
+    let snapshot = parsed.value("--snapshot")
+    if snapshot != nil, parsed.has("--output") || parsed.has("--format") {
+      throw UsageError("--snapshot is an output of its own, and always PNG")
+    }
+    let isShown = plays || page != nil
+    if plays, parsed.has("--output") || snapshot != nil { throw UsageError("--play and an output exclude each other") }
+    output = snapshot ?? parsed.value("--output") ?? (isShown ? nil : "-")
+    let wanted = try parsed.word("--format", ["y4m", "raw", "png", "mjpeg", "h264"]).flatMap { Format(rawValue: $0) }
+    format = snapshot != nil ? .png : wanted ?? Self.format(of: output ?? "-")
+    let isKept = output != nil
+    quality =
+      try parsed.word(
+        "--quality",
+        ["camera", "auto", "lossless", "gate", "max-error:1", "max-error:2", "max-error:3", "max-error:4"])
+      ?? (isKept ? "camera" : "auto")
+    size = parsed.value("--size").flatMap { NodeConfiguration.Camera.Size($0) }
+    if let text = parsed.value("--size"), size == nil {
+      throw UsageError("--size: '\(text)' is not a size such as 320x240")
+    }
+    framesPerSecond = try parsed.integer("--fps", 1...1000)
+    frames = snapshot != nil ? 1 : try parsed.integer("--frames", 1...1_000_000_000)
     duration = try parsed.seconds("--duration")
     statsFile = parsed.value("--stats")
     path = try PathChoice(parsed)
     explains = parsed.has("--explain")
   }
 
+  /// `127.0.0.1:8080`, or the port alone.
+  private static func page(_ parsed: ParsedArguments) throws(UsageError) -> SocketAddress? {
+    guard let text = parsed.value("--serve") else { return nil }
+    let isPort = text.utf8.allSatisfy { $0 &- 0x30 < 10 }
+    guard let address = SocketAddress(isPort ? "127.0.0.1:" + text : text) else {
+      throw UsageError("--serve: '\(text)' is not an address such as 127.0.0.1:8080")
+    }
+    guard address.ip.isLoopback else {
+      throw UsageError("--serve: the page is for this machine only: use 127.0.0.1 or [::1]")
+    }
+    return address
+  }
+
   private static func format(of output: String) -> Format {
     let name = Array(ASCII.lowercased(output).utf8)
     if name.suffix(4).elementsEqual(".png".utf8) { return .png }
     if name.suffix(4).elementsEqual(".raw".utf8) { return .raw }
+    if name.suffix(6).elementsEqual(".mjpeg".utf8) || name.suffix(5).elementsEqual(".mjpg".utf8) { return .mjpeg }
+    if name.suffix(5).elementsEqual(".h264".utf8) { return .h264 }
     return .y4m
   }
 }

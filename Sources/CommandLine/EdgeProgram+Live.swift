@@ -18,7 +18,7 @@ extension EdgeProgram.Commands {
     Self(
       run: runNode, view: view, devices: devices, tunnel: tunnel, send: send, inbox: inbox,
       doctor: { DoctorCommand(options: $0, console: .standard).run() },
-      demo: { DemoCommand(options: $0, console: .standard).run() })
+      demo: { DemoCommand(options: $0, console: .standard).run() }, camera: camera)
   }
 
   private static func runNode(_ options: RunOptions) -> ExitCode {
@@ -39,14 +39,43 @@ extension EdgeProgram.Commands {
         case .y4m: .y4m
         case .raw: .raw
         case .png: .png
+        case .mjpeg: .mjpeg
+        case .h264: .h264
         }
       var viewer = ViewerOptions(
         serial: options.serial, output: options.output, format: format,
         // A picture is what a .png is for, unless more are asked for.
-        frames: options.frames ?? (format == .png && options.duration == nil ? 1 : nil), duration: options.duration)
+        frames: options.frames
+          ?? (format == .png && options.output != nil && options.duration == nil ? 1 : nil), duration: options.duration)
       viewer.explains = options.explains
       viewer.route = options.path.route
+      viewer.plays = options.plays
+      viewer.page = options.page
+      guard
+        viewer.want(
+          quality: options.quality, width: options.size?.width, height: options.size?.height,
+          framesPerSecond: options.framesPerSecond)
+      else { return .usage }
+      // A player in this terminal has the screen for itself.
+      let progress = Progress(isTerminal: Program.errorIsTerminal, isQuiet: options.plays && Program.errorIsTerminal) {
+        Program.writeError($0)
+      }
       return ViewerProgram.run(viewer, as: account, statsFile: options.statsFile, progress: progress)
+    } catch {
+      return EdgeProgram.report(error)
+    }
+  }
+
+  private static func camera(_ options: CameraOptions) -> ExitCode {
+    do throws(CommandFailure) {
+      var viewer = ViewerOptions(serial: options.serial, output: nil)
+      switch options.action {
+      case .list: viewer.task = .listControls
+      case .set(let name, let value): viewer.task = .setControl(name: name, value: value)
+      }
+      return ViewerProgram.run(
+        viewer, as: try options.account.load(), statsFile: nil,
+        progress: Progress(isTerminal: false, isQuiet: true) { Program.writeError($0) })
     } catch {
       return EdgeProgram.report(error)
     }

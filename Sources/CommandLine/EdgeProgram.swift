@@ -29,13 +29,15 @@ public struct EdgeProgram {
     public var inbox: (InboxOptions) -> ExitCode
     public var doctor: (DoctorOptions) -> ExitCode
     public var demo: (DemoOptions) -> ExitCode
+    public var camera: (CameraOptions) -> ExitCode
 
     public init(
       run: @escaping (RunOptions) -> ExitCode, view: @escaping (ViewOptions) -> ExitCode,
       devices: @escaping (DevicesOptions) -> ExitCode, tunnel: @escaping (TunnelCommandOptions) -> ExitCode,
       send: @escaping (SendOptions) -> ExitCode, inbox: @escaping (InboxOptions) -> ExitCode,
       doctor: @escaping (DoctorOptions) -> ExitCode,
-      demo: @escaping (DemoOptions) -> ExitCode
+      demo: @escaping (DemoOptions) -> ExitCode,
+      camera: @escaping (CameraOptions) -> ExitCode = { _ in .no }
     ) {
       self.run = run
       self.view = view
@@ -45,6 +47,7 @@ public struct EdgeProgram {
       self.inbox = inbox
       self.doctor = doctor
       self.demo = demo
+      self.camera = camera
     }
   }
 
@@ -57,7 +60,8 @@ public struct EdgeProgram {
   }
 
   public static let syntaxes: [CommandSyntax] = [
-    RunOptions.syntax, StatusCommand.syntax, ViewOptions.syntax, DevicesOptions.syntax, TunnelCommandOptions.syntax,
+    RunOptions.syntax, StatusCommand.syntax, ViewOptions.syntax, DevicesOptions.syntax, CameraOptions.syntax,
+    TunnelCommandOptions.syntax,
     SendOptions.syntax, InboxOptions.syntax,
     DoctorOptions.syntax, DemoOptions.syntax, VersionCommand.syntax,
   ]
@@ -114,6 +118,7 @@ public struct EdgeProgram {
       case "tunnel": return commands.tunnel(try TunnelCommandOptions(parsed))
       case "send": return commands.send(try SendOptions(parsed))
       case "inbox": return commands.inbox(try InboxOptions(parsed))
+      case "camera": return commands.camera(try CameraOptions(parsed))
       case "doctor": return commands.doctor(try DoctorOptions(parsed))
       case "demo": return commands.demo(try DemoOptions(parsed))
       case "status": return status(parsed)

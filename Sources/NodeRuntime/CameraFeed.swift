@@ -107,6 +107,14 @@ final class CameraFeed {
     }
   }
 
+  /// A camera's settings are its driver's.
+  func perform(_ order: CameraControls.Order, _ done: @escaping ([CameraControl], String?) -> Void) {
+    guard case .device(let path) = configuration.source else {
+      return done([], "\(sourceName) has no settings")
+    }
+    CameraControls.perform(order, device: path, reactor: reactor, done: done)
+  }
+
   // MARK: Watching
 
   /// The source starts while the session is still being made; the key frame is asked for when it stands.

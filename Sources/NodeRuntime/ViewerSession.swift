@@ -34,6 +34,7 @@ final class ViewerSession {
   /// What is sent as soon as its key frame comes.
   private var nextRendition: Rendition?
   private var recentFrameBytes = 0
+  private var isPerforming = false
   private var queueLatency = LatencyMeter()
   /// Pictures on their way to the network: the byte they end at, and when they were encoded.
   private var queued: [(end: UInt64, encoded: Instant)] = []
@@ -195,7 +196,24 @@ final class ViewerSession {
       self.report = report
       adapter.reported(delayMilliseconds: report.delayMilliseconds)
       tell(.latency(latency))
-    case .listControls, .setControl, .camera, .latency, .control, .controlsEnd, nil: break
+    case .listControls: perform(.list)
+    case .setControl(let name, let value):
+      log.info(
+        "camera.set", ("viewer", viewer), ("serial", feed.configuration.serial), ("name", name), ("value", "\(value)"))
+      perform(.set(name: name, value: value))
+    case .camera, .latency, .control, .controlsEnd, nil: break
+    }
+  }
+
+  /// One order at a time: a driver is not asked faster than it answers.
+  private func perform(_ order: CameraControls.Order) {
+    guard !isPerforming else { return }
+    isPerforming = true
+    // The session stays until the answer is there, which finds no channel when the viewer has left.
+    feed.perform(order) { [self] controls, failure in
+      isPerforming = false
+      for control in controls { tell(.control(control)) }
+      tell(.controlsEnd(failure: failure))
     }
   }
 

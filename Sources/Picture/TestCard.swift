@@ -59,7 +59,7 @@ public struct TestCard {
   }
 
   /// Fills a rectangle; coordinates are cut to even ones, so that chroma samples are never shared.
-  private static func paint(
+  static func paint(
     _ canvas: inout [UInt8], _ format: PictureFormat, _ planes: [PictureFormat.Plane], x: Int, y: Int, width: Int,
     height: Int, _ colour: Colour
   ) {

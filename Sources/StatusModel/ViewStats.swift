@@ -35,6 +35,8 @@ public struct ViewStats: Hashable, Sendable {
   /// New paths found in the middle of the session.
   public var pathChanges: Int64 = 0
 
+  public var latency = LatencyTrace()
+
   public init(serial: String) {
     self.serial = serial
     frames = 0
@@ -68,6 +70,7 @@ public struct ViewStats: Hashable, Sendable {
       .init("open_ms", opened.map { .milliseconds($0) } ?? .null),
       .init("longest_gap_ms", longestGap.map { .integer($0.statusMilliseconds) } ?? .null),
       .init("path_changes", .integer(pathChanges)),
+      .init("latency", latency.json),
     ])
   }
 
@@ -83,6 +86,7 @@ public struct ViewStats: Hashable, Sendable {
     }
     text += ", " + NodeStatus.Session.route(path, remote)
     if let roundTrip { text += ", round trip \(Plain.milliseconds(roundTrip))" }
+    if !latency.text.utf8.isEmpty { text += "; " + latency.text }
     if checksumErrors > 0 { text += ", \(checksumErrors) with a wrong checksum" }
     return text
   }

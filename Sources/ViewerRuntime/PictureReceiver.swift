@@ -2,6 +2,7 @@ import EdgeCore
 import FrameCodec
 import LinuxIO
 import Picture
+import StatusModel
 
 /// Puts pictures together from parts, verifies them, and counts.
 struct PictureReceiver: ~Copyable {
@@ -23,6 +24,12 @@ struct PictureReceiver: ~Copyable {
   /// From capture to decoded, by the two machines' wall clocks.
   private(set) var lastDelayMicroseconds: Int64 = 0
   private(set) var lastFormat: PictureFormat?
+  /// Decoding one picture, and the way to here less the node's own stages.
+  private(set) var decodeLatency = LatencyMeter()
+  private(set) var networkLatency = LatencyMeter()
+  /// The node's stages, as it last told them.
+  var nodeLatency = LatencyTrace()
+  private var decoding = Duration.zero
   private var decoder = Self.makeDecoder()
   private var lastSequence: UInt32?
 
@@ -36,11 +43,25 @@ struct PictureReceiver: ~Copyable {
     lastSequence = nil
   }
 
-  mutating func receive(_ part: RawSpan, wallClockMicroseconds: Int64) -> Outcome {
+  var latency: LatencyTrace {
+    var trace = nodeLatency
+    trace.network = networkLatency.summary
+    trace.decode = decodeLatency.summary
+    return trace
+  }
+
+  mutating func receive(_ part: RawSpan) -> Outcome {
     bytes += Int64(part.byteCount)
+    let began = MonotonicClock.now
+    let outcome = decode(part)
+    decoding += MonotonicClock.now - began
+    if case .picture(let frame) = outcome { note(frame) }
+    return outcome
+  }
+
+  private mutating func decode(_ part: RawSpan) -> Outcome {
     do throws(FrameError) {
       guard let frame = try decoder.receive(part) else { return .incomplete }
-      note(frame, wallClockMicroseconds)
       return .picture(frame)
     } catch {
       switch error {
@@ -52,15 +73,22 @@ struct PictureReceiver: ~Copyable {
     }
   }
 
-  private mutating func note(_ frame: DecodedFrame, _ wallClockMicroseconds: Int64) {
+  private mutating func note(_ frame: DecodedFrame) {
+    let wallClockMicroseconds = MonotonicClock.wallClockMicroseconds
     frames += 1
     rawBytes += Int64(frame.picture.count)
     lastFormat = frame.header.format
     lastDelayMicroseconds = wallClockMicroseconds - Int64(clamping: frame.header.captureTimeMicroseconds)
-    // The node numbers every picture it encodes: a gap is what was dropped for us, or lost.
+    decodeLatency.note(decoding)
+    var before = decoding
+    for stage in [nodeLatency.capture, nodeLatency.encode, nodeLatency.queue] { before += stage?.median ?? .zero }
+    decoding = .zero
+    networkLatency.note(max(.zero, .microseconds(lastDelayMicroseconds) - before))
+    // The node numbers every picture of a rendition: a gap is what was dropped for us, or lost. Another rendition's
+    // numbers are millions away.
     if let last = lastSequence {
       let gap = frame.header.sequence &- last &- 1
-      if gap < 1 << 20 { lost += Int64(gap) }
+      if gap < 1 << 16 { lost += Int64(gap) }
     }
     lastSequence = frame.header.sequence
   }

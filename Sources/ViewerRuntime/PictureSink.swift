@@ -12,6 +12,10 @@ public enum PictureFileFormat: Hashable, Sendable {
   case raw
   /// One file a picture.
   case png
+  /// JPEG pictures one after the other, as the camera made them.
+  case mjpeg
+  /// The camera's own H.264 byte stream.
+  case h264
 }
 
 /// Writes pictures to a file or standard output on a thread of its own, so that a slow disk or a
@@ -117,11 +121,23 @@ final class PictureFileWriter: @unchecked Sendable {
       case .raw: try open().write(picture)
       case .y4m: return try writeY4M(picture, pictureFormat)
       case .png: return try writePNG(picture, pictureFormat)
+      case .mjpeg: return try writeAsMade(picture, pictureFormat, .mjpeg)
+      case .h264: return try writeAsMade(picture, pictureFormat, .h264)
       }
       return nil
     } catch {
       return "\(error)"
     }
+  }
+
+  private func writeAsMade(
+    _ picture: [UInt8], _ format: PictureFormat, _ wanted: PixelFormat
+  ) throws(FileError) -> String? {
+    guard format.pixelFormat == wanted else {
+      return "the camera sends \(format.pixelFormat.name), not \(wanted.name): use --format y4m or png"
+    }
+    try open().write(picture)
+    return nil
   }
 
   private func open() throws(FileError) -> OutputFile {

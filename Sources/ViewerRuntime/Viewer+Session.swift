@@ -48,6 +48,7 @@ extension Viewer {
     session.openChannel(DataChannelOptions(label: "control", priority: .signalling)) { [unowned(unsafe) self] channel in
       control = channel
       channel.onMessage = { [unowned(unsafe) self] bytes, _ in receiveControl(bytes) }
+      ask()
     }
     session.offer { [unowned(unsafe) self] description in
       offer = description
@@ -76,10 +77,9 @@ extension Viewer {
 
   private func receivePart(_ bytes: [UInt8]) {
     guard !isFinishing else { return }
-    switch receiver.receive(bytes.span.bytes, wallClockMicroseconds: MonotonicClock.wallClockMicroseconds) {
+    switch receiver.receive(bytes.span.bytes) {
     case .incomplete: break
-    case .needsKeyFrame:
-      control.map { _ = $0.send(text: String(decoding: ControlMessage.keyFrame.bytes, as: UTF8.self)) }
+    case .needsKeyFrame: tell(.keyFrame)
     case .tooNew(let version):
       finish(.no, "the node sends pictures of format version \(version): update this program")
     case .picture(let frame): show(frame)
@@ -89,7 +89,6 @@ extension Viewer {
   private func show(_ frame: DecodedFrame) {
     if let lastFrameAt { longestGap = max(longestGap ?? .zero, reactor.now - lastFrameAt) }
     lastFrameAt = reactor.now
-    cameraTrouble = nil
     if firstFrameAt == nil {
       firstFrameAt = reactor.now
       // The picture's own way here.
@@ -103,20 +102,24 @@ extension Viewer {
     if let patienceTimer { reactor.cancel(patienceTimer) }
     patienceTimer = nil
     onPicture?(frame.picture, frame.header.format)
-    if let sink, !sink.write(frame.picture, frame.header.format) { unwritten += 1 }
+    put(frame)
     if let wanted = options.frames, receiver.frames >= Int64(wanted) { finish(.fine, nil) }
   }
 
   private func receiveControl(_ bytes: [UInt8]) {
-    guard case .camera(let state, let text)? = ControlMessage(bytes) else { return }
-    if state == "streaming" {
-      return cameraTrouble = nil
+    switch ControlMessage(bytes) {
+    case .camera("streaming", _): cameraTrouble = nil
+    case .camera("ended", let text): finish(endCode, text)
+    case .camera(_, let text):
+      cameraTrouble = text
+      progress.say("camera: \(text)")
+      // A camera that was there may come back.
+      if receiver.frames == 0 { waitForPicture() }
+    case .latency(let trace): receiver.nodeLatency = trace
+    case .control(let control): onControl?(control)
+    case .controlsEnd(let failure): if options.task != .watch { finish(failure == nil ? .fine : .no, failure) }
+    case .keyFrame, .want, .report, .listControls, .setControl, nil: break
     }
-    if state == "ended" { return finish(endCode, text) }
-    if state == "absent" { return finish(.no, "\(options.serial): \(text)") }
-    cameraTrouble = text
-    progress.say("camera: \(text)")
-    waitForPicture()
   }
 
   /// Says why when no picture comes.

@@ -4,7 +4,7 @@ import FrameCodec
 import ICE
 public import LinuxIO
 import NATDiscovery
-import NodeLogic
+public import NodeLogic
 import PeerSession
 public import Picture
 import SCTPTransport
@@ -37,6 +37,11 @@ public final class Viewer {
 
   var receiver = PictureReceiver()
   var sink: PictureSink?
+  var player: TerminalPlayer?
+  var window: ExternalPlayer?
+  var page: LocalPage?
+  /// What was told of a camera's settings, each as it comes.
+  public var onControl: ((CameraControl) -> Void)?
   var call: CallHandle?
   var peer: PeerSession?
   var relay: RelayFinder?
@@ -52,6 +57,8 @@ public final class Viewer {
   var framesAtLastReport: Int64 = 0
   var bytesAtLastReport: Int64 = 0
   var unwritten: Int64 = 0
+  /// The figures of the last second.
+  var statusLine = ""
   var lastPath: PeerPath?
   var milestones = Milestones()
   var trickle = TrickleQueue()
@@ -82,16 +89,17 @@ public final class Viewer {
     material = try AccountMaterial.load(account, stateDirectory: stateDirectory, registers: false)
     resolver = NameResolver(reactor: reactor)
     uplink = Uplink(reactor: reactor, resolver: resolver, configuration: material.uplink)
-    if let output = options.output {
-      do throws(SystemError) {
-        sink = try PictureSink(
-          reactor: reactor, path: output, format: options.format, isSingle: options.frames == 1, framesPerSecond: 25)
-      } catch {
-        throw SetupProblem("\(error)", exitCode: .unreachable)
-      }
-    }
+    try openOutputs()
     uplink.onEvent = { [unowned(unsafe) self] in receive($0) }
     sink?.onFailure = { [unowned(unsafe) self] text in
+      // A player's window was closed.
+      if window != nil {
+        // Its thread has ended; it is what is calling us.
+        let closed = sink
+        sink = nil
+        reactor.enqueue(.bulk) { closed?.close() }
+        return finish(.fine, nil)
+      }
       finish(.no, "the pictures cannot be written: \(text)")
     }
   }
@@ -232,14 +240,17 @@ public final class Viewer {
     let bytes = receiver.bytes - bytesAtLastReport
     framesAtLastReport = receiver.frames
     bytesAtLastReport = receiver.bytes
-    progress.tick(
-      "\(receiver.frames) pictures, \(frames) fps, \(bytes * 8 / 1_000_000) Mbit/s, \(receiver.lost) lost"
-        + (unwritten > 0 ? ", \(unwritten) not written: the output is too slow" : ""))
+    statusLine =
+      "\(options.serial): \(receiver.frames) pictures, \(frames) fps, \(bytes * 8 / 100_000 / 10).\(bytes * 8 / 100_000 % 10)"
+      + " Mbit/s, \(receiver.lost) lost"
+      + (unwritten > 0 ? ", \(unwritten) not written: the output is too slow" : "")
+    progress.tick(statusLine)
     let message = ControlMessage.report(
       .init(
         frames: UInt64(clamping: receiver.frames), lost: UInt64(clamping: receiver.lost),
-        delayMilliseconds: receiver.lastDelayMicroseconds / 1000))
-    _ = control?.send(text: String(decoding: message.bytes, as: UTF8.self))
+        delayMilliseconds: receiver.lastDelayMicroseconds / 1000, network: receiver.networkLatency.summary,
+        decode: receiver.decodeLatency.summary))
+    tell(message)
   }
 
   /// - Parameter text: what went wrong; `nil` when nothing did.
@@ -260,7 +271,13 @@ public final class Viewer {
     let session = peer
     forgetPeer()
     session?.closeAfterSending(within: .milliseconds(500))
+    player?.close()
+    player = nil
+    page?.close()
+    page = nil
     let conclude = { [self] in
+      window?.close()
+      window = nil
       sink?.close()
       sink = nil
       uplink.onStopped = { [self] in
@@ -294,6 +311,7 @@ public final class Viewer {
     stats.checksumErrors = receiver.checksumErrors
     stats.bytes = receiver.bytes
     stats.rawBytes = receiver.rawBytes
+    stats.latency = receiver.latency
     stats.roundTripsToFirstFrame = firstFrameAt == nil ? nil : exchanges
     stats.longestGap = longestGap
     stats.pathChanges = roaming.changes

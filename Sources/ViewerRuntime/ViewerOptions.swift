@@ -1,7 +1,16 @@
+public import EdgeCore
+public import NodeLogic
 import PeerSession
 
 /// What a viewer is asked to do.
 public struct ViewerOptions {
+  /// What the session is for.
+  public enum Task: Hashable, Sendable {
+    case watch
+    case listControls
+    case setControl(name: String, value: Int64)
+  }
+
   /// Which paths may be used.
   public enum Route: Hashable, Sendable { case any, relayOnly, noRelay }
 
@@ -17,6 +26,13 @@ public struct ViewerOptions {
   public var includesLoopback = false
   /// Says of every pair of addresses what became of it, when a session ends.
   public var explains = false
+  /// What is asked of the node.
+  public var wish = StreamWish()
+  public var task = Task.watch
+  /// Shows the pictures as they come: in a player's window, or in this terminal.
+  public var plays = false
+  /// Where the page with the live picture listens.
+  public var page: SocketAddress?
   /// How long to wait for the first picture of a session before saying why there is none.
   public var patience: Duration = .seconds(20)
 
@@ -30,6 +46,13 @@ public struct ViewerOptions {
     self.frames = frames
     self.duration = duration
     self.route = route
+  }
+
+  /// What is asked of the node, by the names of the command line; `false` for a quality there is none of.
+  public mutating func want(quality: String, width: Int?, height: Int?, framesPerSecond: Int?) -> Bool {
+    guard let known = StreamWish.Quality(name: quality) else { return false }
+    wish = StreamWish(quality: known, width: width, height: height, framesPerSecond: framesPerSecond)
+    return true
   }
 
   var policy: PeerConfiguration.Policy {

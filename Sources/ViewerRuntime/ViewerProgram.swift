@@ -1,6 +1,7 @@
 public import Config
 import EdgeCore
 import LinuxIO
+import NodeLogic
 public import StatusModel
 import Uplink
 
@@ -40,6 +41,12 @@ public enum ViewerProgram {
       reactor: reactor, account: configuration.account,
       stateDirectory: StateDirectory.ofViewer(configuration.stateDirectory), options: options, progress: progress)
     viewer = made
+    made.onControl = { control in
+      Program.writeOutput(
+        Plain.text(
+          "\(control.name)=\(control.value)  \(control.kind.rawValue) \(control.minimum)..\(control.maximum), default "
+            + "\(control.standard): \(control.text)") + "\n")
+    }
     made.onFinished = { code, stats in
       result = (code, stats)
       reactor.stop()

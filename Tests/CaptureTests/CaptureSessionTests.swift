@@ -170,7 +170,7 @@ struct CaptureSessionTests {
       Self.camera([
         .fails(.busy), .gives(frames: 2, silentAtEnd: false), .gives(frames: 3),
       ]), frames: frames
-    ) { events, _ in frames.count == 5 && events.count == 7 }
+    ) { events, _ in frames.count == 6 && events.count == 7 }
     let format = CaptureFormat(picture: Self.small, rateNumerator: 30, rateDenominator: 1)
     #expect(
       events == [
@@ -178,6 +178,38 @@ struct CaptureSessionTests {
         .state(.opening), .state(.streaming(format)), .state(.failed(.unplugged, retryAfter: .milliseconds(500))),
         .state(.opening), .state(.streaming(format)), .state(.idle),
       ])
+  }
+
+  @Test func `who watched a camera that went away sees a placeholder, and the picture again`() throws {
+    let reactor = try Reactor()
+    let frames = Frames()
+    let session = try CaptureSession(
+      reactor: reactor, name: "test",
+      producer: Self.camera([.gives(frames: 3, silentAtEnd: false), .fails(.unplugged), .gives(frames: 2)]),
+      onFrame: { frames.add($0, $1) })
+    session.start()
+    try reactor.turn(until: { frames.all.count { $0.bytes[0] == 1 } == 2 })
+    session.close()
+    session.join()
+    let placeholder = Placeholder.picture(Self.small)
+    let seen = frames.all.map { $0.bytes == placeholder }
+    #expect(seen.prefix(3) == [false, false, false])
+    #expect(seen.dropFirst(3).contains(true))
+    #expect(seen.last == false)
+    #expect(session.statistics.frames == 5)
+  }
+
+  @Test func `a camera that never gave a picture has no placeholder`() throws {
+    let reactor = try Reactor()
+    let frames = Frames()
+    let session = try CaptureSession(
+      reactor: reactor, name: "test", producer: Self.camera([.fails(.missing), .fails(.missing), .gives(frames: 1)]),
+      onFrame: { frames.add($0, $1) })
+    session.start()
+    try reactor.turn(until: { frames.count > 0 })
+    session.close()
+    session.join()
+    #expect(frames.all[0].bytes != Placeholder.picture(Self.small))
   }
 
   @Test func `a camera that says nothing is stalled and opened anew`() throws {

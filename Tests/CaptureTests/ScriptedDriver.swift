@@ -42,6 +42,16 @@ final class ScriptedDriver: VideoDriver {
   var planeCount: UInt8 = 1
   var knowsRates = true
 
+  struct Control {
+    var id: UInt32
+    var name: String
+    var type: UInt32 = 1
+    var flags: UInt32 = 0
+    var value: Int32 = 0
+  }
+
+  var controls: [Control] = []
+
   private(set) var isStreaming = false
   private(set) var mapped = 0
   private(set) var log: [VideoRequest] = []
@@ -102,6 +112,15 @@ final class ScriptedDriver: VideoDriver {
     case .dequeue: return dequeue(argument.assumingMemoryBound(to: v4l2_buffer.self))
     case .streamOn: isStreaming = true
     case .streamOff: isStreaming = false
+    case .queryControl: return describe(argument.assumingMemoryBound(to: v4l2_queryctrl.self))
+    case .control:
+      let control = argument.assumingMemoryBound(to: v4l2_control.self)
+      guard let known = controls.first(where: { $0.id == control.pointee.id }) else { return EINVAL }
+      control.pointee.value = known.value
+    case .setControl:
+      let control = argument.assumingMemoryBound(to: v4l2_control.self)
+      guard let index = controls.firstIndex(where: { $0.id == control.pointee.id }) else { return EINVAL }
+      controls[index].value = control.pointee.value
     }
     return 0
   }
@@ -117,6 +136,20 @@ final class ScriptedDriver: VideoDriver {
     if !frames.isEmpty || !isSilentAtEnd { return .ready }
     var polled = pollfd(fd: wake, events: Int16(POLLIN), revents: 0)
     return poll(&polled, 1, milliseconds) > 0 ? .woken : .timedOut
+  }
+
+  /// The first control after the number given (V4L2_CTRL_FLAG_NEXT_CTRL).
+  private func describe(_ query: UnsafeMutablePointer<v4l2_queryctrl>) -> Int32 {
+    let last = query.pointee.id & 0x7FFF_FFFF
+    guard let next = controls.first(where: { $0.id > last }) else { return EINVAL }
+    query.pointee.id = next.id
+    query.pointee.type = next.type
+    query.pointee.flags = next.flags
+    query.pointee.maximum = 255
+    query.pointee.step = 1
+    query.pointee.default_value = 128
+    withUnsafeMutableBytes(of: &query.pointee.name) { $0.copyBytes(from: next.name.utf8) }
+    return 0
   }
 
   private func describe(_ capability: UnsafeMutablePointer<v4l2_capability>) {

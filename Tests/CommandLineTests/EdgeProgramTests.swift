@@ -1,5 +1,6 @@
 import CommandLine
 import Config
+import EdgeCore
 import Foundation
 import StatusModel
 import Testing
@@ -14,6 +15,7 @@ final class TestProgram {
   var tunnel: TunnelCommandOptions?
   var send: SendOptions?
   var inbox: InboxOptions?
+  var camera: CameraOptions?
 
   func callAsFunction(_ words: String...) -> ExitCode { callAsFunction(words) }
 
@@ -43,7 +45,11 @@ final class TestProgram {
         self.inbox = $0
         return .fine
       },
-      doctor: { _ in .no }, demo: { _ in .problems })
+      doctor: { _ in .no }, demo: { _ in .problems },
+      camera: {
+        self.camera = $0
+        return .fine
+      })
     let console = Console(output: { self.output += $0 }, error: { self.error += $0 })
     return EdgeProgram(commands: commands, console: console).main(words)
   }
@@ -52,7 +58,9 @@ final class TestProgram {
 @Suite("edge")
 struct EdgeProgramTests {
   /// EDGE_UPDATE_SNAPSHOTS=1 writes the files anew.
-  @Test(arguments: ["", "run", "status", "view", "devices", "tunnel", "send", "inbox", "doctor", "demo", "version"])
+  @Test(arguments: [
+    "", "run", "status", "view", "devices", "camera", "tunnel", "send", "inbox", "doctor", "demo", "version",
+  ])
   func `help is as the snapshot has it, plain ASCII, on standard output`(command: String) throws {
     let program = TestProgram()
     #expect(program(command.isEmpty ? ["--help"] : [command, "--help"]) == .fine)
@@ -131,6 +139,49 @@ struct EdgeProgramTests {
     let program = TestProgram()
     #expect(program("view", "C", "--output", output) == .fine)
     #expect(program.view?.format == format)
+  }
+
+  @Test func `what is only shown is not written, and adapts`() {
+    let program = TestProgram()
+    #expect(program("view", "C", "--serve", "8080") == .fine)
+    #expect(program.view?.output == nil)
+    #expect(program.view?.page?.description == "127.0.0.1:8080")
+    #expect(program.view?.quality == "auto")
+    #expect(program("view", "C", "--play", "--serve", "[::1]:80", "--quality", "max-error:2", "--fps", "5") == .fine)
+    #expect(program.view?.plays == true)
+    #expect(program.view?.quality == "max-error:2")
+    #expect(program.view?.framesPerSecond == 5)
+    #expect(program("view", "C", "--snapshot", "a.png") == .fine)
+    #expect(program.view?.frames == 1)
+    #expect(program.view?.format == .png)
+    #expect(program.view?.quality == "camera")
+    #expect(program("view", "C", "--output", "a.mjpeg", "--size", "320x240") == .fine)
+    #expect(program.view?.format == .mjpeg)
+    #expect(program.view?.size?.description == "320x240")
+  }
+
+  @Test(arguments: [
+    ["--serve", "0.0.0.0:80"], ["--serve", "192.168.1.2:80"], ["--serve", "x"], ["--snapshot", "a", "--output", "b"],
+    ["--play", "--output", "a"], ["--quality", "best"], ["--size", "big"], ["--fps", "0"],
+  ])
+  func `a view that makes no sense is refused`(options: [String]) {
+    let program = TestProgram()
+    #expect(program(["view", "C"] + options) == .usage)
+    #expect(program.view == nil)
+  }
+
+  @Test func `camera lists and sets`() {
+    let program = TestProgram()
+    #expect(program("camera", "C", "list") == .fine)
+    #expect(program.camera?.action == .list)
+    #expect(program("camera", "C", "set", "brightness=-12") == .fine)
+    #expect(program.camera?.action == .set(name: "brightness", value: -12))
+    for wrong in [
+      ["C"], ["C", "get"], ["C", "list", "x"], ["C", "set"], ["C", "set", "a"], ["C", "set", "a=b"],
+      ["C", "set", "=1"],
+    ] {
+      #expect(program(["camera"] + wrong) == .usage, "\(wrong)")
+    }
   }
 
   @Test func `the other commands return what their runtime returns`() {

@@ -122,7 +122,7 @@ struct StatusTests {
     stats.roundTripsToFirstFrame = 8
     #expect(
       JSONWriter.text(stats.json)
-        == #"{"serial":"C","path":"prflx","remote":"198.51.100.7:1","first_frame_ms":420,"frames":100,"frames_lost":0,"bytes":1000000,"raw_bytes":3250000,"fps":25,"rtt_ms":100,"round_trips_to_first_frame":8,"checksum_errors":0,"duration_ms":null,"format":null,"size":null,"local":null,"answer_ms":null,"path_ms":null,"open_ms":null,"longest_gap_ms":null,"path_changes":0}"#
+        == #"{"serial":"C","path":"prflx","remote":"198.51.100.7:1","first_frame_ms":420,"frames":100,"frames_lost":0,"bytes":1000000,"raw_bytes":3250000,"fps":25,"rtt_ms":100,"round_trips_to_first_frame":8,"checksum_errors":0,"duration_ms":null,"format":null,"size":null,"local":null,"answer_ms":null,"path_ms":null,"open_ms":null,"longest_gap_ms":null,"path_changes":0,"latency":{"capture":null,"encode":null,"queue":null,"network":null,"decode":null}}"#
     )
     #expect(
       stats.text

@@ -42,6 +42,7 @@
 #include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -137,4 +138,7 @@ static const unsigned long edge_vidioc_querybuf = VIDIOC_QUERYBUF;
 static const unsigned long edge_vidioc_qbuf = VIDIOC_QBUF;
 static const unsigned long edge_vidioc_dqbuf = VIDIOC_DQBUF;
 static const unsigned long edge_vidioc_streamon = VIDIOC_STREAMON;
+static const unsigned long edge_vidioc_queryctrl = VIDIOC_QUERYCTRL;
+static const unsigned long edge_vidioc_g_ctrl = VIDIOC_G_CTRL;
+static const unsigned long edge_vidioc_s_ctrl = VIDIOC_S_CTRL;
 static const unsigned long edge_vidioc_streamoff = VIDIOC_STREAMOFF;

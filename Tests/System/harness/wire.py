@@ -36,6 +36,10 @@ class Port:
         self.down = False
         # Routers on the way: an IPv4 packet whose time to live is not more than this dies there.
         self.hops = 0
+        # What goes out here: bytes a second, and bytes that may wait for it; without a rate at once.
+        self.rate = 0
+        self.queue = 0
+        self.free = 0.0
         self.queued = 0
         self.counters = collections.Counter()
 
@@ -95,6 +99,14 @@ class Switch:
             target.counters["lost_frames"] += 1
             return
         delay = source.delay + target.delay
+        if target.rate:
+            now = time.monotonic()
+            start = max(now, target.free)
+            if (start - now) * target.rate > target.queue:
+                target.counters["full_frames"] += 1
+                return
+            target.free = start + len(frame) / target.rate
+            delay += target.free - now
         if delay == 0:
             self.put(target, frame)
             return
@@ -129,7 +141,7 @@ class Switch:
             self.by_descriptor[port.socket.fileno()] = port
             self.poll.register(port.socket.fileno(), select.EPOLLIN)
         port = self.ports[name]
-        for key in ("delay", "loss", "down", "hops"):
+        for key in ("delay", "loss", "down", "hops", "rate", "queue"):
             if key in order:
                 setattr(port, key, order[key])
         return dict(port.counters)
@@ -164,10 +176,11 @@ class Wire:
     def add(self, port, interface):
         self.tell(port, interface=interface)
 
-    def set(self, port, delay=None, loss=None, down=None, hops=None):
+    def set(self, port, delay=None, loss=None, down=None, hops=None, rate=None, queue=None):
         """`delay` in seconds one way, `loss` as a share of 1, `down` cuts the port without a word to either side,
-        `hops` are the routers between the port and the middle."""
-        settings = {"delay": delay, "loss": loss, "down": down, "hops": hops}
+        `hops` are the routers between the port and the middle. `rate` in bytes a second holds for what goes to the
+        machine; more than `queue` bytes waiting are lost."""
+        settings = {"delay": delay, "loss": loss, "down": down, "hops": hops, "rate": rate, "queue": queue}
         return self.tell(port, **{key: value for key, value in settings.items() if value is not None})
 
     def counters(self, port):
