@@ -110,6 +110,7 @@ extension Viewer {
     switch ControlMessage(bytes) {
     case .camera("streaming", _): cameraTrouble = nil
     case .camera("ended", let text): finish(endCode, text)
+    case .camera("absent", let text): finish(.no, "\(options.serial): \(text)")
     case .camera(_, let text):
       cameraTrouble = text
       progress.say("camera: \(text)")
