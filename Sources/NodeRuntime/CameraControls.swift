@@ -14,11 +14,15 @@ enum CameraControls {
     var failure: String?
   }
 
+  /// Keeps the mailbox until the answer came.
+  private final class Inlet {
+    var mailbox: Mailbox<Answer>?
+  }
+
   /// `done` is called once, on the reactor: with all settings, or the one that was set as it is now.
   static func perform(
     _ order: Order, device path: String, reactor: Reactor, done: @escaping ([CameraControl], String?) -> Void
   ) {
-    final class Inlet { var mailbox: Mailbox<Answer>? }
     let inlet = Inlet()
     do throws(SystemError) {
       let mailbox = try Mailbox<Answer>(reactor: reactor, capacity: 1) { answer in
