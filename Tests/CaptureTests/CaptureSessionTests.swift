@@ -29,7 +29,7 @@ final class Frames: @unchecked Sendable {
 }
 
 extension Reactor {
-  func turn(until condition: () -> Bool, within limit: Duration = .seconds(10)) throws {
+  func turn(until condition: () -> Bool, within limit: Duration = .seconds(60)) throws {
     let deadline = MonotonicClock.now + limit
     while !condition() {
       guard MonotonicClock.now < deadline else {
