@@ -93,7 +93,9 @@ extension ViewOptions {
       .init("--duration", "S", "end S seconds after the first picture (default: no end)"),
       .init("--relay-only", nil, "connect through the relay only (default: the best path)"),
       .init("--no-relay", nil, "never connect through the relay (default: when nothing else works)"),
-      .init("--explain", nil, "say of every pair of addresses what became of it, and why the path is what it is (default: off)"),
+      .init(
+        "--explain", nil,
+        "say of every pair of addresses what became of it, and why the path is what it is (default: off)"),
       .init("--stats", "FILE", "write figures as JSON to FILE at the end (default: none)"),
     ])
 
