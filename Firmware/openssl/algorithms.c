@@ -13,6 +13,7 @@
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
@@ -228,3 +229,46 @@ int ossl_err_load_crypto_strings(void) {
 #define LOAD_ERRORS(library) &&ossl_err_load_##library##_strings()
   return 1 EACH_ERROR_TABLE(LOAD_ERRORS);
 }
+
+/*
+ * Curves and keys no certificate or handshake here needs at its own special speed, or at all. P-224 and P-521, and
+ * P-256 where its assembly does not run, work as any other prime curve; binary curves and 448-bit keys are refused.
+ */
+const EC_METHOD *EC_GFp_nistp224_method(void) { return EC_GFp_mont_method(); }
+const EC_METHOD *EC_GFp_nistp256_method(void) { return EC_GFp_mont_method(); }
+const EC_METHOD *EC_GFp_nistp521_method(void) { return EC_GFp_mont_method(); }
+#define WITHOUT_TABLES(curve) \
+  void EC_##curve##_pre_comp_free(void *table) { (void)table; } \
+  void *EC_##curve##_pre_comp_dup(void *table) { return table; }
+WITHOUT_TABLES(nistp224)
+WITHOUT_TABLES(nistp256)
+WITHOUT_TABLES(nistp521)
+const EC_METHOD *EC_GF2m_simple_method(void) { return NULL; }
+int ossl_x448(uint8_t out[56], const uint8_t own[56], const uint8_t peer[56]) {
+  (void)out, (void)own, (void)peer;
+  return 0;
+}
+void ossl_x448_public_from_private(uint8_t out[56], const uint8_t own[56]) { (void)out, (void)own; }
+int ossl_ed448_public_from_private(OSSL_LIB_CTX *library, uint8_t out[57], const uint8_t own[57], const char *query) {
+  (void)library, (void)out, (void)own, (void)query;
+  return 0;
+}
+int ossl_ed448_sign(OSSL_LIB_CTX *library, uint8_t *out, const uint8_t *message, size_t length, const uint8_t key[57],
+                    const uint8_t own[57], const uint8_t *context, size_t context_length, const char *query) {
+  (void)library, (void)out, (void)message, (void)length, (void)key, (void)own, (void)context, (void)context_length;
+  (void)query;
+  return 0;
+}
+int ossl_ed448_verify(OSSL_LIB_CTX *library, const uint8_t *message, size_t length, const uint8_t signature[114],
+                      const uint8_t key[57], const uint8_t *context, size_t context_length, const char *query) {
+  (void)library, (void)message, (void)length, (void)signature, (void)key, (void)context, (void)context_length;
+  (void)query;
+  return 0;
+}
+
+/* Hardware engines of other times. */
+void engine_load_openssl_int(void) {}
+void engine_load_dynamic_int(void) {}
+void engine_load_padlock_int(void) {}
+void engine_load_afalg_int(void) {}
+void engine_load_rdrand_int(void) {}
