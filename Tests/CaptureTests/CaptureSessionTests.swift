@@ -217,7 +217,10 @@ struct CaptureSessionTests {
     let events = try Self.run(
       Self.camera([.gives(frames: 1)], stall: .milliseconds(100)),
       frames: frames
-    ) { _, session in session.statistics.reopened == 1 && frames.count == 2 }
+    ) { _, session in session.statistics.reopened == 1 && frames.count == 3 }
+    // The second says that there is nothing to see.
+    let pictures = frames.all.map(\.bytes)
+    #expect(pictures[0] == pictures[2] && pictures[0] != pictures[1])
     #expect(events.contains(.state(.failed(.stalled(milliseconds: 100), retryAfter: .milliseconds(500)))))
   }
 
