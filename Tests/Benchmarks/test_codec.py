@@ -15,7 +15,7 @@ HANDHELD = "usr/share/doc/opencv-doc/opencv4/html/box.mp4"
 PROGRAM = ROOT / ".build" / "release" / "frame-benchmark"
 # The least ratio on the surveillance clip, by size and noise.
 RATIOS = {"480 s0": 9.2, "480 s1": 3.2, "480 s2": 2.45, "1080 s1": 3.2}
-# The most time at 640x480 and noise 1, in times of huffyuv's: a third more than measured on an idle machine.
+# The most time at 640x480 and noise 1, in times of huffyuv's: what a regression would pass, on a machine that is not idle.
 TIMES = {"encode": 1.2, "decode": 0.35, "common_encode": 1.3, "common_decode": 0.42}
 
 sys.path.insert(0, str(ROOT / "Tests" / "Firmware"))
