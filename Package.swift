@@ -118,7 +118,7 @@ let edgeGlueTargets: [Target] = [
       "EdgeCore", "STUN", "NATDiscovery", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel",
       "UserAgent", "NodeLogic",
       "LinuxIO",
-      "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Config", "PIDF", "XMLDocument",
+      "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Deflate", "Config", "PIDF", "XMLDocument",
       "PeerSession", "Tunnel", "TunnelTransport", "CPIM",
     ]),
   impure(
@@ -195,7 +195,7 @@ let testTargets: [Target] = [
       "EdgeCore", "SIP", "RendezvousLogic", "LinuxIO", "SecureStreams", "SecureTransport", "Config", "StatusModel",
       "Storage",
     ]),
-  tests("NodeRuntime", ["EdgeCore", "Picture", "FrameCodec", "StatusModel", "LinuxIO", "Config"]),
+  tests("NodeRuntime", ["EdgeCore", "Picture", "FrameCodec", "Capture", "StatusModel", "LinuxIO", "Config"]),
   tests("ViewerRuntime", ["EdgeCore", "Picture", "FrameCodec", "Deflate"]),
   tests("CommandLine", ["EdgeCore", "StatusModel", "Config", "LinuxIO"], exclude: ["Snapshots"]),
 ]

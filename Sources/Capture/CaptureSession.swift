@@ -233,7 +233,8 @@ final class CaptureRunner {
     while isWanted(starts) {
       let now = MonotonicClock.now
       guard now < deadline else { return }
-      onFrame(FrameInfo(format: format, sequence: 0, missed: 0, captured: now), picture.span.bytes)
+      let info = FrameInfo(format: format, sequence: 0, missed: 0, captured: now, isPlaceholder: true)
+      onFrame(info, picture.span.bytes)
       rest(until: min(deadline, now + .seconds(1)), starts)
     }
   }

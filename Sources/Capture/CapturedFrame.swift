@@ -10,12 +10,17 @@ public struct FrameInfo: Hashable, Sendable {
   public var missed: UInt32
   /// When it was captured, on the clock of ``Reactor/now``.
   public var captured: Instant
+  /// Stands for the pictures of a source that gives none.
+  public var isPlaceholder: Bool
 
-  public init(format: PictureFormat, sequence: UInt32, missed: UInt32, captured: Instant) {
+  public init(
+    format: PictureFormat, sequence: UInt32, missed: UInt32, captured: Instant, isPlaceholder: Bool = false
+  ) {
     self.format = format
     self.sequence = sequence
     self.missed = missed
     self.captured = captured
+    self.isPlaceholder = isPlaceholder
   }
 }
 

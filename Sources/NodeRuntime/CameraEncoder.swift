@@ -21,7 +21,8 @@ struct EncodedPicture: Sendable {
 /// The half of a camera that lives on the camera's thread: one capture, and one encode for each rendition that anybody
 /// watches, whatever the number of viewers.
 ///
-/// Everything but ``setRenditions(_:)``, ``requestKeyFrame(_:)`` and ``refusedPictures`` is that thread's alone.
+/// Everything but ``setRenditions(_:)``, ``requestKeyFrame(_:)``, ``add(_:)`` and ``refusedPictures`` is that thread's
+/// alone.
 final class CameraEncoder: @unchecked Sendable {
   private struct Order {
     var rendition: Rendition
@@ -45,6 +46,8 @@ final class CameraEncoder: @unchecked Sendable {
   private let lock = Lock()
   /// Under the lock.
   private var orders: [Order] = []
+  /// Under the lock: each waits for the next picture.
+  private var snapshots: [WorkQueue<SnapshotTaker.Raw>] = []
   /// Pictures the reactor was too busy to take.
   private let refused = Atomic<UInt64>(0)
   private var lines: [Line] = []
@@ -72,12 +75,16 @@ final class CameraEncoder: @unchecked Sendable {
     }
   }
 
+  /// From any thread: wants a copy of the next picture, once.
+  func add(_ snapshot: WorkQueue<SnapshotTaker.Raw>) { lock.withLock { snapshots.append(snapshot) } }
+
   /// From any thread.
   var refusedPictures: UInt64 { refused.load(ordering: .relaxed) }
 
   /// One captured picture; the bytes are lent for the call.
   func encode(_ info: FrameInfo, _ picture: RawSpan) {
     captured &+= 1
+    if !info.isPlaceholder { serveSnapshots(info, picture) }
     let due = takeDue()
     guard !due.isEmpty else { return }
     let arrived = MonotonicClock.now
@@ -97,6 +104,18 @@ final class CameraEncoder: @unchecked Sendable {
         let small = smaller[halvings - 1]
         encode(small.picture.span.bytes, small.format, order, captureTime, delay)
       }
+    }
+  }
+
+  private func serveSnapshots(_ info: FrameInfo, _ picture: RawSpan) {
+    let waiting = lock.withLock {
+      defer { snapshots = [] }
+      return snapshots
+    }
+    guard !waiting.isEmpty else { return }
+    let time = Self.wallClock(of: info.captured, now: MonotonicClock.now)
+    for snapshot in waiting {
+      _ = snapshot.push(.init(picture: [UInt8](copying: picture), format: info.format, capturedMicroseconds: time))
     }
   }
 

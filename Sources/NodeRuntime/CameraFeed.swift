@@ -22,6 +22,8 @@ final class CameraFeed {
   private let mailbox: Mailbox<EncodedPicture>
   private let inlet: Inlet
   private var watchers: [ViewerSession] = []
+  /// Snapshots that wait for their picture.
+  private var snapshots = 0
   /// What is encoded now, each with its own limit of forced key frames.
   private var renditions: [(rendition: Rendition, limiter: KeyFrameLimiter)] = []
   private var tickTimer: Reactor.TimerToken?
@@ -136,8 +138,36 @@ final class CameraFeed {
     guard watchers.isEmpty else { return }
     if let tickTimer { reactor.cancel(tickTimer) }
     tickTimer = nil
+    rest()
+  }
+
+  /// The source runs while somebody watches, or waits for a snapshot.
+  private func rest() {
+    guard watchers.isEmpty, snapshots == 0 else { return }
     source.stop()
     problem = nil
+  }
+
+  /// The next picture as a file: PNG, its sides halved until it is at most `maxWidth` pixels wide, or the JPEG a camera
+  /// made. The camera is opened for it when nobody watches.
+  ///
+  /// `done` is called once, on the reactor: with the file, or with nothing and why.
+  func snapshot(
+    maxWidth: Int, within limit: Duration = .seconds(5), _ done: @escaping (Snapshot?, _ why: String) -> Void
+  ) {
+    do throws(SystemError) {
+      // The feed lives as long as the node, which is longer than the reactor runs.
+      let queue = try SnapshotTaker.start(reactor: reactor, maxWidth: maxWidth, within: limit) { [self] in
+        snapshots -= 1
+        done($0, problem?.text(sourceName) ?? "no picture from \(sourceName) that a file can be made of")
+        rest()
+      }
+      snapshots += 1
+      encoder.add(queue)
+      source.start()
+    } catch {
+      done(nil, "\(error)")
+    }
   }
 
   /// What a viewer's ladder starts from.
