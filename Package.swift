@@ -118,7 +118,8 @@ let edgeGlueTargets: [Target] = [
       "EdgeCore", "STUN", "NATDiscovery", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel",
       "UserAgent", "NodeLogic",
       "LinuxIO",
-      "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Deflate", "Config", "PIDF", "XMLDocument",
+      "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Config", "PIDF", "XMLDocument",
+      "Deflate",
       "PeerSession", "Tunnel", "TunnelTransport", "CPIM",
     ]),
   impure(
