@@ -47,6 +47,7 @@ public struct FrameEncoder: ~Copyable {
   private var reference: UInt32?
   /// `nil` for a compressed kind.
   private var planes: PlaneEncoder?
+  private var wasPredicted = false
 
   /// - Parameter instructions: what the processor has; makes the same stream in less time.
   public init(
@@ -82,6 +83,7 @@ public struct FrameEncoder: ~Copyable {
     if planes == nil { planes = PlaneEncoder(format: format, instructions: instructions) }
     let parts = planes!.encode(picture, header, configuration.quality)
     reference = sequence
+    wasPredicted = !isKey
     return EncodedFrame(sequence: sequence, isKey: isKey, parts: parts)
   }
 
@@ -97,6 +99,16 @@ public struct FrameEncoder: ~Copyable {
       maximumError: 0)
     reference = sequence
     return cut(picture, header)
+  }
+
+  /// Where the last picture encoded differs from those before it; `nil` before the first predicted frame, after a
+  /// key frame, which is not compared with anything, and for a compressed kind.
+  public var activity: BlockActivity? {
+    guard wasPredicted else { return nil }
+    switch planes {
+    case .some(let planes): return planes.activity
+    case .none: return nil
+    }
   }
 
   private func cut(_ bytes: RawSpan, _ header: FrameHeader) -> EncodedFrame {

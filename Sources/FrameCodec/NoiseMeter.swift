@@ -35,22 +35,19 @@ struct NoiseMeter {
     return UInt8(max(2, min(12, quiet * 4 / 256)))
   }
 
-  mutating func measure(_ sums: [UInt16], of layout: PlaneLayout) {
-    var counts = [Int](repeating: 0, count: 4096)
-    var total = 0
-    let across = layout.planes[0].blocksAcross
-    for unit in layout.units where unit.plane == 0 {
-      for block in unit.firstBlock..<unit.firstBlock + across { counts[Int(sums[block] >> 4)] += 1 }
-      total += across
-    }
+  /// Takes the energies of a predicted frame's luma blocks; returns what noise alone has.
+  mutating func measure(_ energies: [UInt16]) -> UInt16 {
+    var counts: [1024 of UInt32] = .init(repeating: 0)
+    for energy in energies { counts[min(1023, Int(energy >> 4))] &+= 1 }
     var seen = 0
-    for (index, count) in counts.enumerated() {
-      seen += count
-      if seen * 4 >= total {
-        if recent.count == Self.memory { recent.removeFirst() }
-        recent.append(UInt32(index) * 16)
-        return
-      }
+    var index = 0
+    while true {
+      seen &+= Int(counts[index])
+      if index == 1023 || seen &* 4 >= energies.count { break }
+      index &+= 1
     }
+    if recent.count == Self.memory { recent.removeFirst() }
+    recent.append(UInt32(index) * 16)
+    return max(BlockActivity.leastNoise, UInt16(truncatingIfNeeded: quiet ?? 0))
   }
 }

@@ -23,6 +23,8 @@ struct PlaneEncoder: ~Copyable {
   private var sums: [UInt16]
   private var writer: PartWriter
   private var noise = NoiseMeter()
+  /// Of the last frame, if that was a predicted one.
+  private(set) var activity: BlockActivity
 
   init(format: PictureFormat, instructions: InstructionSet) {
     let kernels = Kernels(instructions)
@@ -39,6 +41,7 @@ struct PlaneEncoder: ~Copyable {
     scratch = ByteStore(count: 1024, filledWith: 0)
     sums = [UInt16](repeating: 0, count: layout.blockCount)
     writer = PartWriter(layout: layout, kernels: kernels)
+    activity = BlockActivity(columns: layout.planes[0].blocksAcross, rows: layout.planes[0].blockRows)
   }
 
   /// One frame. Sets the header's promises and its checksum.
@@ -73,7 +76,13 @@ struct PlaneEncoder: ~Copyable {
       header.overwrite(&messages[index])
     }
     // A key frame is not predicted from a picture: its residuals say nothing of noise.
-    if !frame.isKey { noise.measure(sums, of: layout) }
+    if !frame.isKey {
+      for unit in layout.units where unit.plane == 0 {
+        let start = unit.row * activity.columns
+        for column in 0..<activity.columns { activity.energies[start + column] = sums[unit.firstBlock + column] }
+      }
+      activity.noise = noise.measure(activity.energies)
+    }
     writer.frameEnded()
     return messages
   }
