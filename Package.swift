@@ -76,6 +76,7 @@ let pureTargets: [Target] = [
   pure("SIP", ["EdgeCore"]),
   pure("PIDF", ["EdgeCore"]),
   pure("CPIM", ["EdgeCore"]),
+  pure("MSRP", ["EdgeCore", "SDP"]),
   pureLoops("FrameKernels"),
   // The same files, through a link.
   pureLoops("FrameKernelsV3", flags: v3Flags),
@@ -170,6 +171,7 @@ let testTargets: [Target] = [
   tests("SIP", ["EdgeCore", "SecureTransport"]),
   tests("PIDF", ["EdgeCore"]),
   tests("CPIM", ["EdgeCore"]),
+  tests("MSRP", ["EdgeCore", "SDP"]),
   tests("FrameCodec", ["EdgeCore", "Picture", "Deflate", "LinuxIO"]),
   tests("Picture", ["EdgeCore", "Deflate"]),
   tests("StatusModel", ["EdgeCore"]),

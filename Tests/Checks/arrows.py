@@ -20,6 +20,7 @@ PURE = {
     "SIP": {"EdgeCore"},
     "PIDF": {"EdgeCore"},
     "CPIM": {"EdgeCore"},
+    "MSRP": {"EdgeCore", "SDP"},
     "FrameKernels": set(),
     "FrameKernelsV3": set(),
     "FrameCodec": {"EdgeCore", "Picture", "FrameKernels", "FrameKernelsV3"},
