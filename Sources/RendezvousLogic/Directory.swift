@@ -2,7 +2,7 @@ import EdgeCore
 
 /// Who exists and who may do what, as the database says: a value the owner replaces when it changes.
 ///
-/// An account and a serial share one name space, since both are `sip:NAME@domain`.
+/// Accounts, serials and groups share one name space, since all are `sip:NAME@domain`.
 public struct Directory: Sendable, Equatable {
   public struct Account: Sendable, Hashable {
     /// H(name:realm:password) in hexadecimal.
@@ -25,6 +25,11 @@ public struct Directory: Sendable, Equatable {
   private var owned: [String: Set<String>] = [:]
   /// `rights` the other way round.
   private var viewers: [String: Set<String>] = [:]
+  /// Whom each account wants among its contacts; where the other does too, they are.
+  private var wishes: [String: Set<String>] = [:]
+  /// `wishes` the other way round.
+  private var wishers: [String: Set<String>] = [:]
+  private var members: [String: Set<String>] = [:]
 
   public init() {}
 
@@ -57,16 +62,61 @@ public struct Directory: Sendable, Equatable {
     (viewers[serial] ?? []).union(owners[serial].map { [$0] } ?? [])
   }
 
-  /// Whether two accounts may reach each other by name: they are one, or a viewing right joins them.
+  /// Whether two accounts may reach each other by name: they are one or contacts, or a viewing right joins them.
   public func mayReach(_ caller: String, _ callee: String) -> Bool {
     if caller == callee { return true }
-    return sees(caller, callee) || sees(callee, caller)
+    return contact(callee, of: caller) == .confirmed || sees(caller, callee) || sees(callee, caller)
   }
 
   private func sees(_ viewer: String, _ node: String) -> Bool {
     guard let watched = rights[viewer], let kept = owned[node] else { return false }
     return !watched.isDisjoint(with: kept)
   }
+}
+
+// Contacts and groups.
+extension Directory {
+  /// How one account stands to another.
+  public enum Contact: String, Hashable, Sendable {
+    /// Both want it.
+    case confirmed
+    /// The other was asked and has not answered.
+    case requested
+    /// The other asks.
+    case asking
+  }
+
+  public mutating func want(_ other: String, by account: String) {
+    wishes[account, default: []].insert(other)
+    wishers[other, default: []].insert(account)
+  }
+
+  public mutating func part(_ account: String, _ other: String) {
+    for (one, two) in [(account, other), (other, account)] {
+      wishes[one]?.remove(two)
+      if wishes[one]?.isEmpty == true { wishes[one] = nil }
+      wishers[two]?.remove(one)
+      if wishers[two]?.isEmpty == true { wishers[two] = nil }
+    }
+  }
+
+  /// How `account` stands to `other`; `nil` when neither asked.
+  public func contact(_ other: String, of account: String) -> Contact? {
+    let wants = wishes[account]?.contains(other) == true
+    let isWanted = wishers[account]?.contains(other) == true
+    if wants { return isWanted ? .confirmed : .requested }
+    return isWanted ? .asking : nil
+  }
+
+  /// Contacts, those asked and those that ask, sorted.
+  public func contacts(of account: String) -> [String] {
+    (wishes[account] ?? []).union(wishers[account] ?? []).sorted()
+  }
+
+  public mutating func add(_ account: String, toGroup group: String) { members[group, default: []].insert(account) }
+
+  /// Who gets what is sent to a group; `nil` when there is no such group.
+  public func members(ofGroup group: String) -> Set<String>? { members[group] }
 }
 
 extension Directory {

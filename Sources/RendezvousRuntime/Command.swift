@@ -42,8 +42,17 @@ struct Command {
     (["grants"], Shape(operands: [])),
     (["serials"], Shape(operands: [])),
     (["release"], Shape(operands: ["SERIAL"])),
+    (["contact", "add"], Shape(operands: ["NAME", "OTHER"])),
+    (["contact", "remove"], Shape(operands: ["NAME", "OTHER"])),
+    (["contact", "list"], Shape(operands: [])),
+    (["group", "add"], Shape(operands: ["GROUP", "NAME"])),
+    (["group", "remove"], Shape(operands: ["GROUP", "NAME"])),
+    (["group", "list"], Shape(operands: [])),
     (["version"], Shape(operands: [])),
   ]
+
+  /// Words that take add, list or remove.
+  private static let nouns = ["account", "contact", "group"]
 
   init(_ arguments: [String]) throws(UsageError) {
     guard let first = arguments.first else { throw UsageError(text: "a command is missing") }
@@ -52,15 +61,15 @@ struct Command {
       action = .version
       return
     }
-    if first == "account", arguments.count == 2, ["--help", "-h"].contains(arguments[1]) {
-      action = .help(Help.text(for: "account"))
+    if Self.nouns.contains(first), arguments.count == 2, ["--help", "-h"].contains(arguments[1]) {
+      action = .help(Help.text(for: first))
       return
     }
     guard let (words, shape) = Self.shapes.first(where: { arguments.starts(with: $0.words) }) else {
-      let isAccount = first == "account"
+      let isNoun = Self.nouns.contains(first)
       throw UsageError(
-        text: isAccount ? "account takes add, list or remove" : "there is no command '\(first)'",
-        topic: isAccount ? "account " : "")
+        text: isNoun ? "\(first) takes add, list or remove" : "there is no command '\(first)'",
+        topic: isNoun ? first + " " : "")
     }
     let topic = words.joined(separator: " ") + " "
     var operands: [String] = []
@@ -123,6 +132,12 @@ struct Command {
     case "grants": .store(.grants)
     case "serials": .store(.serials)
     case "release": .store(.release(serial: operands[0]))
+    case "contact add": .store(.join(operands[0], operands[1]))
+    case "contact remove": .store(.part(operands[0], operands[1]))
+    case "contact list": .store(.contacts)
+    case "group add": .store(.addMember(operands[1], group: operands[0]))
+    case "group remove": .store(.removeMember(operands[1], group: operands[0]))
+    case "group list": .store(.groups)
     default: .version
     }
   }
@@ -145,6 +160,12 @@ enum Help {
       grants                   who may watch what
       serials                  which node owns which serial
       release SERIAL           let another node take a serial over: a box was replaced
+      contact add NAME OTHER   make contacts of two accounts, as `edge contacts add` and `accept` do
+      contact list             who is whose contact, and who asked
+      contact remove NAME OTHER
+      group add GROUP NAME     put an account into a group; the first one makes the group
+      group list               who is in which group
+      group remove GROUP NAME
       version
 
     FILE is /etc/edge/rendezvous.yaml unless given. Each command takes --help.
@@ -154,7 +175,11 @@ enum Help {
 
     """
 
-  static func text(for topic: String) -> String { topics.first { $0.name == topic }?.text ?? program }
+  /// Help on one command; of a noun with a verb, on the noun where the verb has none of its own.
+  static func text(for topic: String) -> String {
+    let noun = topic.split(separator: " ").first.map { String($0) }
+    return (topics.first { $0.name == topic } ?? topics.first { $0.name == noun })?.text ?? program
+  }
 
   private static let topics: [(name: String, text: String)] = [
     (
@@ -265,6 +290,30 @@ enum Help {
       Usage: edge-rendezvous release SERIAL [--config FILE]
 
       Forgets who owns SERIAL; the next node that publishes it owns it. Grants stay.
+
+      """
+    ),
+    (
+      "contact",
+      """
+      Usage: edge-rendezvous contact add NAME OTHER [--config FILE]
+             edge-rendezvous contact list
+             edge-rendezvous contact remove NAME OTHER
+
+      Contacts see whether the other is online, and may write to and call each other. People do this
+      themselves with `edge contacts`; this command asks nobody.
+
+      """
+    ),
+    (
+      "group",
+      """
+      Usage: edge-rendezvous group add GROUP NAME [--config FILE]
+             edge-rendezvous group list
+             edge-rendezvous group remove GROUP NAME
+
+      What a member sends to the name of the group goes to every other member, now or when it comes.
+      The first member makes the group; with the last one it is gone.
 
       """
     ),

@@ -11,6 +11,12 @@ enum StoreRequest: Hashable, Sendable {
   case grants
   case serials
   case release(serial: String)
+  case join(String, String)
+  case part(String, String)
+  case contacts
+  case addMember(String, group: String)
+  case removeMember(String, group: String)
+  case groups
   /// The realm that passwords are bound to.
   case realm
 }
@@ -30,8 +36,8 @@ extension StoreRequest {
   /// Whether it may change who may do what.
   var isChange: Bool {
     switch self {
-    case .addAccount, .removeAccount, .grant, .revoke, .release: true
-    case .accounts, .grants, .serials, .realm: false
+    case .addAccount, .removeAccount, .grant, .revoke, .release, .join, .part, .addMember, .removeMember: true
+    case .accounts, .grants, .serials, .contacts, .groups, .realm: false
     }
   }
 
@@ -49,7 +55,7 @@ extension StoreRequest {
       let account = AccountStore.Account(name: name, ha1SHA256: sha256, ha1MD5: md5, isNode: isNode, created: now)
       switch try store.add(account) {
       case .done: return .fine("added the \(isNode ? "node" : "user") account \(name)")
-      case .nameTaken: return .no("\(name) is the serial of a camera; choose another account name")
+      case .nameTaken: return .no("\(name) is a camera or a group; choose another account name")
       default: return .no("there is an account \(name) already; remove it first to give it another password")
       }
     case .removeAccount(let name):
@@ -79,6 +85,40 @@ extension StoreRequest {
     case .release(let serial):
       guard try store.release(serial: serial) == .done else { return .no("no node owns the serial \(serial)") }
       return .fine("released \(serial); the next node that publishes it owns it")
+    case .join(let account, let other):
+      switch try store.join(account, other, now: now) {
+      case .done: return .fine("\(account) and \(other) are contacts now")
+      case .exists: return .fine("\(account) and \(other) are contacts already")
+      default: return .no("\(account) and \(other) must be two accounts")
+      }
+    case .part(let account, let other):
+      guard try store.part(account, other) == .done else {
+        return .no("\(account) and \(other) are no contacts, and neither has asked")
+      }
+      return .fine("\(account) and \(other) are contacts no longer")
+    case .contacts:
+      let wishes = try store.wishes()
+      let all = Set(wishes)
+      let rows: [[String]] = wishes.compactMap { wish in
+        let isConfirmed = all.contains(AccountStore.Wish(account: wish.other, other: wish.account))
+        guard !isConfirmed || wish.account < wish.other else { return nil }
+        return [wish.account, wish.other, isConfirmed ? "contacts" : "asked"]
+      }
+      return Reply(code: .fine, text: Columns.text(rows))
+    case .addMember(let account, let group):
+      switch try store.add(account, toTopic: group, now: now) {
+      case .done: return .fine("\(account) is now in the group \(group)")
+      case .exists: return .fine("\(account) is in the group \(group) already")
+      case .nameTaken: return .no("\(group) is an account or a camera; choose another name for the group")
+      case .missing: return .no("there is no account \(account); add it with: edge-rendezvous account add \(account)")
+      }
+    case .removeMember(let account, let group):
+      guard try store.remove(account, fromTopic: group) == .done else {
+        return .no("\(account) is not in the group \(group)")
+      }
+      return .fine("\(account) is no longer in the group \(group)")
+    case .groups:
+      return Reply(code: .fine, text: Columns.text(try store.memberships().map { [$0.topic, $0.account] }))
     case .realm:
       return Reply(code: .fine, text: try store.setting(Realm.setting) ?? "")
     }
@@ -127,6 +167,16 @@ extension StoreRequest {
     case .grants: return object("grants")
     case .serials: return object("serials")
     case .release(let serial): return object("release", ("serial", .string(serial)))
+    case .join(let account, let other):
+      return object("contact-add", ("name", .string(account)), ("user", .string(other)))
+    case .part(let account, let other):
+      return object("contact-remove", ("name", .string(account)), ("user", .string(other)))
+    case .contacts: return object("contact-list")
+    case .addMember(let account, let group):
+      return object("group-add", ("user", .string(account)), ("name", .string(group)))
+    case .removeMember(let account, let group):
+      return object("group-remove", ("user", .string(account)), ("name", .string(group)))
+    case .groups: return object("group-list")
     case .realm: return object("realm")
     }
   }
@@ -149,6 +199,13 @@ extension StoreRequest {
     case "grants": self = .grants
     case "serials": self = .serials
     case "release": self = .release(serial: serial)
+    case "contact-add", "group-add":
+      guard AccountName.isValid(name), AccountName.isValid(user) else { return nil }
+      self = json["command"]?.text == "contact-add" ? .join(name, user) : .addMember(user, group: name)
+    case "contact-remove": self = .part(name, user)
+    case "contact-list": self = .contacts
+    case "group-remove": self = .removeMember(user, group: name)
+    case "group-list": self = .groups
     case "realm": self = .realm
     default: return nil
     }

@@ -66,6 +66,8 @@ extension AccountStore {
     }
     for right in try viewingRights() { directory.grant(right.serial, to: right.account) }
     for owned in try ownerships() { directory.bind(owned.serial, to: owned.account) }
+    for wish in try wishes() { directory.want(wish.other, by: wish.account) }
+    for membership in try memberships() { directory.add(membership.account, toGroup: membership.topic) }
     return directory
   }
 

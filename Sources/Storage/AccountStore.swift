@@ -50,7 +50,7 @@ public final class AccountStore {
     case exists
     /// There is no such account, right or serial.
     case missing
-    /// An account and a serial share one name space (both are `sip:NAME@domain`).
+    /// Accounts, serials and groups share one name space (all are `sip:NAME@domain`).
     case nameTaken
   }
 
@@ -60,7 +60,7 @@ public final class AccountStore {
     case owned
     /// The first publisher was another node, and keeps the serial.
     case refused(owner: String)
-    /// The serial is the name of an account.
+    /// The serial is the name of an account or group.
     case nameTaken
     /// No such account.
     case missing
@@ -90,6 +90,7 @@ public final class AccountStore {
   public func add(_ account: Account) throws(StorageError) -> Change {
     try database.transaction { () throws(StorageError) -> Change in
       if try owner(of: account.name) != nil { return .nameTaken }
+      if try hasTopic(account.name) { return .nameTaken }
       try database.query(
         "INSERT INTO account VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         [
@@ -118,7 +119,7 @@ public final class AccountStore {
     return accounts
   }
 
-  private func hasAccount(_ name: String) throws(StorageError) -> Bool {
+  func hasAccount(_ name: String) throws(StorageError) -> Bool {
     var found = false
     try database.query("SELECT 1 FROM account WHERE name=?", [.text(name)]) { _ in found = true }
     return found
@@ -161,6 +162,7 @@ public final class AccountStore {
       if let owner = try owner(of: serial) { return owner == account ? .owned : .refused(owner: owner) }
       guard try hasAccount(account) else { return .missing }
       if try hasAccount(serial) { return .nameTaken }
+      if try hasTopic(serial) { return .nameTaken }
       try database.query(
         "INSERT INTO serial_owner VALUES (?, ?, ?)", [.text(serial), .text(account), .integer(now)])
       return .owned
@@ -182,7 +184,7 @@ public final class AccountStore {
     return owned
   }
 
-  private func owner(of serial: String) throws(StorageError) -> String? {
+  func owner(of serial: String) throws(StorageError) -> String? {
     var owner: String?
     try database.query("SELECT account FROM serial_owner WHERE serial=?", [.text(serial)]) { owner = $0.text(0) }
     return owner

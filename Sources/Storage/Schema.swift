@@ -48,6 +48,23 @@ enum Schema {
       PRIMARY KEY (account, name)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE contact (
+      account TEXT NOT NULL REFERENCES account (name) ON DELETE CASCADE,
+      other TEXT NOT NULL REFERENCES account (name) ON DELETE CASCADE,
+      created INTEGER NOT NULL,
+      PRIMARY KEY (account, other)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX contact_other ON contact (other);
+    CREATE TABLE topic_member (
+      topic TEXT NOT NULL,
+      account TEXT NOT NULL REFERENCES account (name) ON DELETE CASCADE,
+      created INTEGER NOT NULL,
+      PRIMARY KEY (topic, account)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX topic_member_account ON topic_member (account);
+    ALTER TABLE message ADD COLUMN topic TEXT;
+    """,
   ]
 
   static var newest: Int { steps.count }
