@@ -28,7 +28,20 @@ public struct StoredMessage: Hashable, Sendable {
   }
 }
 
-/// Where messages are kept, as functions: durable when they return.
+/// A message that a terminal said it has.
+public struct Delivery: Hashable, Sendable {
+  public var account: String
+  public var terminal: String
+  public var sequence: Int64
+
+  public init(account: String, terminal: String, sequence: Int64) {
+    self.account = account
+    self.terminal = terminal
+    self.sequence = sequence
+  }
+}
+
+/// Where messages are kept, as functions.
 ///
 /// A terminal is one device of an account. Each has what it was given noted for it, so every one gets every message
 /// once and in order; one that is new gets what none has had yet.
@@ -42,19 +55,18 @@ public struct MessageBox {
     case unavailable
   }
 
-  public var store: (StoredMessage) -> Verdict
-  /// The oldest message the terminal has not had; `nil` also when the store fails.
-  public var next: (_ account: String, _ terminal: String) -> StoredMessage?
-  /// The terminal said that it has the message.
-  public var delivered: (_ account: String, _ terminal: String, _ sequence: Int64) -> Void
+  /// Takes messages in this order, and notes deliveries, all in one write that is durable when it returns: one verdict
+  /// for each message. `nil`: nothing was written.
+  public var commit: (_ messages: [StoredMessage], _ deliveries: [Delivery]) -> [Verdict]?
+  /// The oldest message behind number `after` that the terminal has not had; `nil` also when the store fails.
+  public var next: (_ account: String, _ terminal: String, _ after: Int64) -> StoredMessage?
 
   public init(
-    store: @escaping (StoredMessage) -> Verdict, next: @escaping (String, String) -> StoredMessage?,
-    delivered: @escaping (String, String, Int64) -> Void
+    commit: @escaping ([StoredMessage], [Delivery]) -> [Verdict]?,
+    next: @escaping (String, String, Int64) -> StoredMessage?
   ) {
-    self.store = store
+    self.commit = commit
     self.next = next
-    self.delivered = delivered
   }
 }
 
@@ -69,6 +81,20 @@ struct MessageTraffic {
     static func < (a: Self, b: Self) -> Bool { (a.account, a.name, a.flow) < (b.account, b.name, b.flow) }
   }
 
+  /// A device of an account, however it is given messages.
+  struct Device: Hashable {
+    var account: String
+    var name: String
+  }
+
+  /// A message that is not written yet, and the request that brought it.
+  struct Incoming {
+    var message: StoredMessage
+    var request: Message
+    var key: AnswerKey
+    var flow: Flow
+  }
+
   /// A request whose sender waits to hear whether a terminal took the message at once.
   struct Awaiting {
     var request: Message
@@ -77,6 +103,13 @@ struct MessageTraffic {
     var deadline: Instant
   }
 
+  /// What the next write takes up. A write costs the same for one message and for a hundred, so what arrives together
+  /// is written together.
+  var incoming: [Incoming] = []
+  var incomingKeys: Set<AnswerKey> = []
+  /// The last message each device has, where that is not written yet.
+  var delivered: [Device: Int64] = [:]
+  var commitDue: Instant?
   var awaiting: [Int64: Awaiting] = [:]
   /// The message each terminal has not answered yet: one at a time.
   var pushing: [Terminal: Int64] = [:]
@@ -86,5 +119,7 @@ struct MessageTraffic {
   /// subscribe to its topic first.
   var due: [String: Instant] = [:]
 
-  var isEmpty: Bool { awaiting.isEmpty && pushing.isEmpty && refusing.isEmpty && due.isEmpty }
+  var isEmpty: Bool {
+    awaiting.isEmpty && pushing.isEmpty && refusing.isEmpty && due.isEmpty && incoming.isEmpty && delivered.isEmpty
+  }
 }

@@ -23,7 +23,7 @@ extension Rendezvous {
   /// MESSAGE, or PUBLISH with `Event: im`, to the name of an account.
   func takeMessage(_ request: Message, _ key: AnswerKey, on flow: Flow) {
     guard acceptsExtensions(of: request, on: flow), forwardingIsSane(request, on: flow) else { return }
-    guard let mailbox = environment.mailbox else { return refusePackage(request, key, on: flow) }
+    guard environment.mailbox != nil else { return refusePackage(request, key, on: flow) }
     guard let sender = authenticate(request, on: flow, request.method == .publish ? .server : .proxy) else { return }
     guard let receiver = request.requestURI?.decodedUser, directory.accounts[receiver] != nil,
       directory.mayReach(sender, receiver)
@@ -46,23 +46,70 @@ extension Rendezvous {
         receiver: receiver, sender: sender, identity: Self.identity(of: request),
         contentType: request[.contentType] ?? mediaType, body: request.body)
     }
-    switch mailbox.store(message) {
+    // It came again before it was written: one answer is for both.
+    guard messages.incomingKeys.insert(key).inserted else { return }
+    messages.incoming.append(MessageTraffic.Incoming(message: message, request: request, key: key, flow: flow))
+    commitSoon()
+    if messages.incoming.count >= Self.largestWrite { commitMessages() }
+  }
+
+  // MARK: Writing
+
+  /// Messages of one write; more is written at once.
+  private static let largestWrite = 256
+  private static let commitRetry: Duration = .seconds(1)
+
+  /// When the owner has handed over all that arrived together.
+  private func commitSoon() { messages.commitDue = now }
+
+  /// Writes what has come in since the last time, then answers the senders.
+  func commitMessages() {
+    messages.commitDue = nil
+    let incoming = messages.incoming
+    messages.incoming = []
+    messages.incomingKeys = []
+    let deliveries = messages.delivered.map { device, sequence in
+      Delivery(account: device.account, terminal: device.name, sequence: sequence)
+    }
+    guard let mailbox = environment.mailbox, !incoming.isEmpty || !deliveries.isEmpty else { return }
+    guard let verdicts = mailbox.commit(incoming.map(\.message), deliveries), verdicts.count == incoming.count else {
+      for each in incoming { respond(to: each.request, 503, on: each.flow) { $0.retryAfter = 10 } }
+      if !deliveries.isEmpty { messages.commitDue = now + Self.commitRetry }
+      return
+    }
+    messages.delivered = [:]
+    var receivers: Set<String> = []
+    for (each, verdict) in zip(incoming, verdicts) { settle(each, verdict, &receivers) }
+    for receiver in receivers.sorted() { deliver(to: receiver) }
+  }
+
+  private func settle(_ each: MessageTraffic.Incoming, _ verdict: MessageBox.Verdict, _ receivers: inout Set<String>) {
+    switch verdict {
     case .full:
-      conclude(request, key, 480, on: flow) { $0.append(.warning, self.warning("the receiver's mailbox is full")) }
-    case .unavailable: respond(to: request, 503, on: flow) { $0.retryAfter = 10 }
+      conclude(each.request, each.key, 480, on: each.flow) {
+        $0.append(.warning, self.warning("the receiver's mailbox is full"))
+      }
+    case .unavailable: respond(to: each.request, 503, on: each.flow) { $0.retryAfter = 10 }
     case .known(let sequence):
       // It came again while its answer is being found out.
-      if let waiting = messages.awaiting[sequence], waiting.key == key { return }
-      accepted(request, key, 202, sequence, on: flow)
+      if let waiting = messages.awaiting[sequence], waiting.key == each.key { return }
+      accepted(each.request, each.key, 202, sequence, on: each.flow)
     case .stored(let sequence):
       counters.messages &+= 1
-      guard !terminals(of: receiver).isEmpty || subscriptions.hasTopic(receiver) else {
-        return accepted(request, key, 202, sequence, on: flow)
+      let receiver = each.message.receiver
+      guard subscriptions.hasTopic(receiver) || !terminals(of: receiver).isEmpty else {
+        return accepted(each.request, each.key, 202, sequence, on: each.flow)
       }
       messages.awaiting[sequence] = MessageTraffic.Awaiting(
-        request: request, key: key, flow: flow, deadline: now + Self.deliveryPatience)
-      deliver(to: receiver)
+        request: each.request, key: each.key, flow: each.flow, deadline: now + Self.deliveryPatience)
+      receivers.insert(receiver)
     }
+  }
+
+  /// The oldest message a device has not had, counting what is not written yet.
+  func nextMessage(for account: String, _ device: String) -> StoredMessage? {
+    let after = messages.delivered[MessageTraffic.Device(account: account, name: device)] ?? 0
+    return environment.mailbox?.next(account, device, after)
   }
 
   /// RFC 3261 §8.1.1.4 and §8.1.1.5: what does not change when a request is sent again.
@@ -107,9 +154,9 @@ extension Rendezvous {
   }
 
   private func push(to terminal: MessageTraffic.Terminal, _ contact: URI) {
-    guard messages.pushing[terminal] == nil, let mailbox = environment.mailbox,
-      let message = mailbox.next(terminal.account, terminal.name)
-    else { return }
+    guard messages.pushing[terminal] == nil, let message = nextMessage(for: terminal.account, terminal.name) else {
+      return
+    }
     messages.pushing[terminal] = message.sequence
     var request = Message(request: .message, contact)
     request.maxForwards = 70
@@ -138,7 +185,9 @@ extension Rendezvous {
   }
 
   func delivered(_ sequence: Int64, _ account: String, _ terminal: String) {
-    environment.mailbox?.delivered(account, terminal, sequence)
+    // Not written at once: after a crash the terminal is given it again, and knows it.
+    messages.delivered[MessageTraffic.Device(account: account, name: terminal)] = sequence
+    commitSoon()
     counters.messagesDelivered &+= 1
     guard let waiting = messages.awaiting.removeValue(forKey: sequence) else { return }
     accepted(waiting.request, waiting.key, 200, sequence, on: waiting.flow)

@@ -122,7 +122,7 @@ extension Rendezvous {
     guard !known.isWaiting else { return subscriptions.update(id) { $0.hasChanged = true } }
     var message: StoredMessage?
     if known.subject == .topic, known.ending == nil {
-      message = environment.mailbox?.next(known.account, known.terminal)
+      message = nextMessage(for: known.account, known.terminal)
       guard message != nil || !known.isCaughtUp else { return }
     }
     subscriptions.update(id) { subscription in

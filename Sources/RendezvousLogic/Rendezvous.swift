@@ -100,6 +100,7 @@ public final class Rendezvous {
 
   public func tick(at now: Instant) -> [Output] {
     step(at: now) {
+      if let due = messages.commitDue, due <= now { commitMessages() }
       if let due = nextSweep, due <= now { sweep() }
       tickProxy()
     }
@@ -111,7 +112,9 @@ public final class Rendezvous {
   }
 
   /// When ``tick(at:)`` next has work to do; `nil` means never.
-  public var nextDeadline: Instant? { Instant.earliest(nextSweep, proxy.nextDeadline) }
+  public var nextDeadline: Instant? {
+    Instant.earliest(messages.commitDue, Instant.earliest(nextSweep, proxy.nextDeadline))
+  }
 
   public func snapshot(at now: Instant) -> Snapshot { makeSnapshot(at: max(now, self.now)) }
 

@@ -14,31 +14,34 @@ extension MessageBox {
       }
     }
     return MessageBox(
-      store: { message in
-        attempt(.unavailable) { () throws(StorageError) in
-          let kept = MessageStore.Message(
-            receiver: message.receiver, sender: message.sender, identity: message.identity,
-            contentType: message.contentType, body: message.body, accepted: MonotonicClock.wallClockSeconds)
-          switch try store.store(kept) {
-          case .stored(let sequence): return .stored(sequence)
-          case .known(let sequence): return .known(sequence)
-          case .refused: return .full
+      commit: { messages, deliveries in
+        attempt(nil) { () throws(StorageError) in
+          let now = MonotonicClock.wallClockSeconds
+          let verdicts = try store.commit(
+            messages.map { message in
+              MessageStore.Message(
+                receiver: message.receiver, sender: message.sender, identity: message.identity,
+                contentType: message.contentType, body: message.body, accepted: now)
+            },
+            deliveries.map { .init(account: $0.account, terminal: $0.terminal, sequence: $0.sequence) }, now: now)
+          return verdicts.map { verdict in
+            switch verdict {
+            case .stored(let sequence): .stored(sequence)
+            case .known(let sequence): .known(sequence)
+            case .refused: .full
+            }
           }
         }
       },
-      next: { account, terminal in
+      next: { account, terminal, after in
         attempt(nil) { () throws(StorageError) in
-          try store.next(for: account, terminal: terminal, now: MonotonicClock.wallClockSeconds).map { message in
+          let now = MonotonicClock.wallClockSeconds
+          return try store.next(for: account, terminal: terminal, after: after, now: now).map { message in
             StoredMessage(
               sequence: message.sequence, receiver: message.receiver, sender: message.sender,
               identity: message.identity, contentType: message.contentType, body: message.body,
               accepted: message.accepted)
           }
-        }
-      },
-      delivered: { account, terminal, sequence in
-        attempt(()) { () throws(StorageError) in
-          try store.delivered(sequence, to: account, terminal: terminal, now: MonotonicClock.wallClockSeconds)
         }
       })
   }

@@ -53,6 +53,18 @@ public final class MessageStore {
 
   public let limits: Limits
   private let database: Database
+  private var waitingOf: [String: Waiting] = [:]
+  private var lastExpiry = Int64.min / 2
+
+  private struct Waiting {
+    var messages: Int64 = 0
+    var bytes: Int64 = 0
+  }
+
+  /// Receivers whose waiting messages are kept count of.
+  private static let mostCounted = 10_000
+  /// Seconds between two looks for what has expired.
+  private static let expiryInterval: Int64 = 60
 
   /// Uses the connection and file of the accounts.
   public init(sharing store: AccountStore, limits: Limits = Limits()) {
@@ -60,43 +72,115 @@ public final class MessageStore {
     self.limits = limits
   }
 
-  /// Durable when it returns.
-  public func store(_ message: Message) throws(StorageError) -> Verdict {
-    try database.transaction { () throws(StorageError) -> Verdict in
-      var known: Int64?
-      try database.query(
-        "SELECT sequence FROM message WHERE sender=? AND receiver=? AND identity=?",
-        [.text(message.sender), .text(message.receiver), .text(message.identity)]
-      ) { known = $0.integer(0) }
-      if let known { return .known(known) }
-      try expire(now: message.accepted)
-      var count: Int64 = 0
-      var bytes: Int64 = 0
-      try database.query(
-        "SELECT count(*), coalesce(sum(length(body)), 0) FROM message WHERE receiver=? AND body IS NOT NULL",
-        [.text(message.receiver)]
-      ) { row in
-        count = row.integer(0)
-        bytes = row.integer(1)
+  /// A message that a terminal has.
+  public struct Delivery: Hashable, Sendable {
+    public var account: String
+    public var terminal: String
+    public var sequence: Int64
+
+    public init(account: String, terminal: String, sequence: Int64) {
+      self.account = account
+      self.terminal = terminal
+      self.sequence = sequence
+    }
+  }
+
+  /// Takes messages in this order and notes deliveries, all of it or nothing; durable when it returns.
+  public func commit(
+    _ messages: [Message], _ deliveries: [Delivery], now: Int64
+  ) throws(StorageError) -> [Verdict] {
+    do throws(StorageError) {
+      return try database.transaction { () throws(StorageError) -> [Verdict] in
+        if !deliveries.isEmpty { try note(deliveries, now) }
+        var verdicts: [Verdict] = []
+        if !messages.isEmpty, now - lastExpiry >= Self.expiryInterval || now < lastExpiry {
+          lastExpiry = now
+          try expire(now: now)
+        }
+        for message in messages { verdicts.append(try take(message)) }
+        return verdicts
       }
-      guard count < limits.messages, bytes + Int64(message.body.count) <= limits.bytes else { return .refused }
+    } catch {
+      waitingOf = [:]
+      throw error
+    }
+  }
+
+  /// One message by itself.
+  public func store(_ message: Message) throws(StorageError) -> Verdict {
+    try commit([message], [], now: message.accepted)[0]
+  }
+
+  /// The terminal has it. When all have, only its name is kept.
+  public func delivered(_ sequence: Int64, to account: String, terminal: String, now: Int64) throws(StorageError) {
+    _ = try commit([], [Delivery(account: account, terminal: terminal, sequence: sequence)], now: now)
+  }
+
+  private func take(_ message: Message) throws(StorageError) -> Verdict {
+    var known: Int64?
+    try database.query(
+      "SELECT sequence FROM message WHERE sender=? AND receiver=? AND identity=?",
+      [.text(message.sender), .text(message.receiver), .text(message.identity)]
+    ) { known = $0.integer(0) }
+    if let known { return .known(known) }
+    let size = Int64(message.body.count)
+    guard try hasRoom(message.receiver, size) else { return .refused }
+    try database.query(
+      """
+      INSERT INTO message (receiver, sender, identity, content_type, body, accepted)
+      SELECT name, ?, ?, ?, ?, ? FROM account WHERE name=?
+      """,
+      [
+        .text(message.sender), .text(message.identity), .text(message.contentType), .blob(message.body),
+        .integer(message.accepted), .text(message.receiver),
+      ])
+    guard database.changedRows == 1 else { return .refused }
+    waitingOf[message.receiver]?.messages += 1
+    waitingOf[message.receiver]?.bytes += size
+    return .stored(database.lastRow)
+  }
+
+  /// What waits is counted once and then kept count of: as much as is counted, more never waits.
+  private func hasRoom(_ receiver: String, _ size: Int64) throws(StorageError) -> Bool {
+    func fits(_ waiting: Waiting) -> Bool {
+      waiting.messages < limits.messages && waiting.bytes + size <= limits.bytes
+    }
+    if let waiting = waitingOf[receiver], fits(waiting) { return true }
+    var waiting = Waiting()
+    try database.query(
+      "SELECT count(*), coalesce(sum(length(body)), 0) FROM message WHERE receiver=? AND body IS NOT NULL",
+      [.text(receiver)]
+    ) { waiting = Waiting(messages: $0.integer(0), bytes: $0.integer(1)) }
+    if waitingOf.count >= Self.mostCounted { waitingOf = [:] }
+    waitingOf[receiver] = waiting
+    return fits(waiting)
+  }
+
+  private func note(_ deliveries: [Delivery], _ now: Int64) throws(StorageError) {
+    var accounts: Set<String> = []
+    for delivery in deliveries {
+      try database.query(
+        "UPDATE terminal SET delivered=max(delivered, ?), seen=? WHERE account=? AND name=?",
+        [.integer(delivery.sequence), .integer(now), .text(delivery.account), .text(delivery.terminal)])
+      accounts.insert(delivery.account)
+    }
+    for account in accounts {
       try database.query(
         """
-        INSERT INTO message (receiver, sender, identity, content_type, body, accepted)
-        SELECT name, ?, ?, ?, ?, ? FROM account WHERE name=?
-        """,
-        [
-          .text(message.sender), .text(message.identity), .text(message.contentType), .blob(message.body),
-          .integer(message.accepted), .text(message.receiver),
-        ])
-      guard database.changedRows == 1 else { return .refused }
-      return .stored(database.lastRow)
+        UPDATE message SET body=NULL WHERE receiver=?1 AND body IS NOT NULL
+        AND sequence <= (SELECT min(delivered) FROM terminal WHERE account=?1)
+        """, [.text(account)])
+      if database.changedRows > 0 { waitingOf[account] = nil }
     }
   }
 
   /// The oldest message a terminal has not had. A terminal never seen before begins with those none has had.
-  public func next(for account: String, terminal: String, now: Int64) throws(StorageError) -> Message? {
-    let cursor = try cursor(of: account, terminal: terminal, now: now)
+  ///
+  /// - Parameter after: a number it has had, where that is not noted yet.
+  public func next(
+    for account: String, terminal: String, after: Int64 = 0, now: Int64
+  ) throws(StorageError) -> Message? {
+    let cursor = max(after, try cursor(of: account, terminal: terminal, now: now))
     var found: Message?
     try database.query(
       """
@@ -109,20 +193,6 @@ public final class MessageStore {
         contentType: row.text(4), body: row.blob(5), accepted: row.integer(6))
     }
     return found
-  }
-
-  /// The terminal has it. When all have, only its name is kept.
-  public func delivered(_ sequence: Int64, to account: String, terminal: String, now: Int64) throws(StorageError) {
-    try database.transaction { () throws(StorageError) in
-      try database.query(
-        "UPDATE terminal SET delivered=max(delivered, ?), seen=? WHERE account=? AND name=?",
-        [.integer(sequence), .integer(now), .text(account), .text(terminal)])
-      try database.query(
-        """
-        UPDATE message SET body=NULL WHERE receiver=?1 AND body IS NOT NULL
-        AND sequence <= (SELECT min(delivered) FROM terminal WHERE account=?1)
-        """, [.text(account)])
-    }
   }
 
   /// Messages that wait for somebody, of all accounts.

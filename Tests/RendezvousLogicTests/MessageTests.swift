@@ -10,25 +10,33 @@ final class MemoryBox {
   var messages: [StoredMessage] = []
   var cursors: [String: Int64] = [:]
   var isFull = false
+  var isBroken = false
+  var writes = 0
 
   var box: MessageBox {
     MessageBox(
-      store: { [self] message in
-        if let known = messages.first(where: { $0.sender == message.sender && $0.identity == message.identity }) {
-          return .known(known.sequence)
-        }
-        guard !isFull else { return .full }
-        var message = message
-        message.sequence = Int64(messages.count + 1)
-        message.accepted = 1_700_000_000
-        messages.append(message)
-        return .stored(message.sequence)
+      commit: { [self] incoming, deliveries in
+        writes += 1
+        guard !isBroken else { return nil }
+        for delivery in deliveries { cursors["\(delivery.account) \(delivery.terminal)"] = delivery.sequence }
+        return incoming.map { take($0) }
       },
-      next: { [self] account, terminal in
-        let cursor = cursors["\(account) \(terminal)"] ?? 0
+      next: { [self] account, terminal, after in
+        let cursor = max(after, cursors["\(account) \(terminal)"] ?? 0)
         return messages.first { $0.receiver == account && $0.sequence > cursor }
-      },
-      delivered: { [self] account, terminal, sequence in cursors["\(account) \(terminal)"] = sequence })
+      })
+  }
+
+  private func take(_ message: StoredMessage) -> MessageBox.Verdict {
+    if let known = messages.first(where: { $0.sender == message.sender && $0.identity == message.identity }) {
+      return .known(known.sequence)
+    }
+    guard !isFull else { return .full }
+    var message = message
+    message.sequence = Int64(messages.count + 1)
+    message.accepted = 1_700_000_000
+    messages.append(message)
+    return .stored(message.sequence)
   }
 }
 
@@ -202,6 +210,28 @@ struct MessageTests {
     #expect(node.send(message(node, "nobody", "hi")).last?.status == 404)
     box.isFull = true
     #expect(node.send(message(node, "alice", "hi")).last?.status == 480)
+  }
+
+  @Test func `what arrives together is written together, and each sender is answered`() {
+    _ = node.send(message(node, "alice", "first"))
+    let before = box.writes
+    let bytes = ["one", "two", "three"].flatMap { message(node, "alice", $0).serialized() }
+    world.deliver(bytes, on: node.flow)
+    #expect(world.responses(node.flow) == [202, 202, 202])
+    #expect(box.writes == before + 1)
+    #expect(box.messages.map { String(decoding: $0.body, as: UTF8.self) } == ["first", "one", "two", "three"])
+  }
+
+  @Test func `what cannot be written is refused, and what a terminal has is written later`() {
+    _ = take(alice, subscribe(alice))
+    _ = node.send(message(node, "alice", "one"))
+    box.isBroken = true
+    #expect(take(alice) == ["one", ""])
+    #expect(node.send(message(node, "alice", "two")).map { $0.status?.value } == [200, 503])
+    #expect(box.cursors.isEmpty)
+    box.isBroken = false
+    world.advance(.seconds(2))
+    #expect(box.cursors.values.map { $0 } == [1])
   }
 
   @Test func `an account that is removed is subscribed no longer`() {

@@ -85,7 +85,10 @@ final class World {
 
   func drop(_ flow: Flow) { take(rendezvous.flowClosed(flow, at: now)) }
 
-  func deliver(_ bytes: [UInt8], on flow: Flow) { take(rendezvous.receive(bytes, on: flow, at: now)) }
+  func deliver(_ bytes: [UInt8], on flow: Flow) {
+    take(rendezvous.receive(bytes, on: flow, at: now))
+    if let deadline = rendezvous.nextDeadline, deadline <= now { take(rendezvous.tick(at: now)) }
+  }
 
   func deliver(_ message: Message, on flow: Flow) { deliver(message.serialized(), on: flow) }
 
