@@ -84,6 +84,7 @@ let pureTargets: [Target] = [
   pureLoops("Picture", ["EdgeCore"]),
   pure("StatusModel", ["EdgeCore"]),
   pure("Tunnel", ["EdgeCore"]),
+  pure("FileTransfer", ["EdgeCore", "SDP", "StatusModel"]),
   pure("UserAgent", ["EdgeCore", "STUN", "SIP"]),
   pure("Doctor", ["EdgeCore", "NATDiscovery", "StatusModel"]),
   pure("NodeLogic", ["EdgeCore", "SIP", "SDP", "PIDF", "StatusModel", "UserAgent"]),
@@ -114,6 +115,12 @@ let edgeGlueTargets: [Target] = [
     ]),
   impure("TunnelTransport", ["EdgeCore", "Tunnel", "LinuxIO", "SCTPTransport", "PeerSession"]),
   impure(
+    "PeerMessaging",
+    [
+      "EdgeCore", "MSRP", "FileTransfer", "SDP", "SIP", "UserAgent", "TURN", "LinuxIO", "SCTPTransport",
+      "SecureTransport", "PeerSession", "Uplink",
+    ]),
+  impure(
     "NodeRuntime",
     [
       "EdgeCore", "STUN", "NATDiscovery", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel",
@@ -121,7 +128,7 @@ let edgeGlueTargets: [Target] = [
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Config", "PIDF", "XMLDocument",
       "Deflate",
-      "PeerSession", "Tunnel", "TunnelTransport", "CPIM",
+      "PeerSession", "Tunnel", "TunnelTransport", "CPIM", "MSRP", "FileTransfer", "PeerMessaging",
     ]),
   impure(
     "ViewerRuntime",
@@ -130,7 +137,7 @@ let edgeGlueTargets: [Target] = [
       "UserAgent", "NodeLogic",
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Deflate", "Config", "PIDF", "XMLDocument",
-      "PeerSession", "Tunnel", "TunnelTransport", "CPIM",
+      "PeerSession", "Tunnel", "TunnelTransport", "CPIM", "MSRP", "FileTransfer", "PeerMessaging",
     ]),
   impure(
     "CommandLine",
@@ -176,6 +183,7 @@ let testTargets: [Target] = [
   tests("Picture", ["EdgeCore", "Deflate"]),
   tests("StatusModel", ["EdgeCore"]),
   tests("Tunnel", ["EdgeCore"]),
+  tests("FileTransfer", ["EdgeCore", "SDP", "StatusModel"]),
   tests("UserAgent", ["EdgeCore", "SIP", "STUN", "SecureTransport"]),
   tests(
     "Uplink",

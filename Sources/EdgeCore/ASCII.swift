@@ -125,3 +125,40 @@ public enum Base64 {
     return bytes
   }
 }
+
+/// Percent escapes (RFC 3986 §2.1), undone once and never twice.
+public enum Percent {
+  /// `nil` for a `%` that no two hexadecimal digits follow.
+  public static func decode(_ bytes: ArraySlice<UInt8>) -> [UInt8]? {
+    var decoded: [UInt8] = []
+    decoded.reserveCapacity(bytes.count)
+    var index = bytes.startIndex
+    while index < bytes.endIndex {
+      if bytes[index] == UInt8(ascii: "%") {
+        guard index + 2 < bytes.endIndex, let high = Hex.value(of: bytes[index + 1]),
+          let low = Hex.value(of: bytes[index + 2])
+        else { return nil }
+        decoded.append(high << 4 | low)
+        index += 3
+      } else {
+        decoded.append(bytes[index])
+        index += 1
+      }
+    }
+    return decoded
+  }
+
+  /// Escapes every byte `isPlain` does not let through, and `%` itself.
+  public static func encode(_ text: String, isPlain: (UInt8) -> Bool) -> String {
+    var bytes: [UInt8] = []
+    for byte in text.utf8 {
+      if byte != UInt8(ascii: "%"), isPlain(byte) {
+        bytes.append(byte)
+      } else {
+        bytes.append(UInt8(ascii: "%"))
+        bytes += Array(Hex.encode([byte]).utf8)
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}

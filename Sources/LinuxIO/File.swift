@@ -10,6 +10,8 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The disk, or the user's share of it, is full.
     case diskFull
     case notAFile
+    /// Somebody else is at it now.
+    case inUse
     case system(SystemError)
   }
 
@@ -40,6 +42,7 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
     case .tooLarge(let maxBytes): "\(path): larger than \(maxBytes) bytes"
     case .diskFull: "\(path): the disk is full"
     case .notAFile: "\(path): not a regular file"
+    case .inUse: "\(path): in use by another transfer"
     case .system(let error): "\(path): \(error)"
     }
   }

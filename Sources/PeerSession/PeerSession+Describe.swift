@@ -149,6 +149,7 @@ extension PeerSession {
     description.maxMessageSize = UInt64(configuration.sctp.maximumMessage)
     description.sctpPort = configuration.sctp.localPort
     description.endOfCandidates = isGathered
+    description.channels = negotiated
     if let remote {
       description.mid = remote.mid
       description.isBundled = remote.isBundled

@@ -142,6 +142,7 @@ extension PeerSession {
       let association = try SCTPAssociation(sctp, at: reactor.now)
       let channels = DataChannels(association, isDTLSClient: dtls.role == .client)
       self.channels = channels
+      openNegotiated()
       var out = DataChannels.Output()
       channels.connect(at: reactor.now, into: &out)
       apply(out)

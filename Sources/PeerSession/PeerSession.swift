@@ -69,6 +69,9 @@ public final class PeerSession {
   var peerChannels: [PeerChannel] = []
   /// Asked for before the association existed.
   var wantedChannels: [(options: DataChannelOptions, made: (PeerChannel) -> Void)] = []
+  /// In every description of this end.
+  var negotiated: [NegotiatedChannel] = []
+  var wantedNegotiated: [(id: UInt16, options: DataChannelOptions, made: (PeerChannel) -> Void)] = []
   var earlyDTLS: [EarlyDatagram] = []
   private var timer: Reactor.TimerToken?
   private var timerDeadline: Instant?
@@ -122,6 +125,19 @@ public final class PeerSession {
     if let channel = makeChannel(options) { made(channel) }
   }
 
+  /// Announces a channel in this end's description (RFC 8864) and opens it when DTLS stands: then `made` is called with
+  /// it, before anything the peer sends on it arrives. To be called before ``offer(_:)`` or ``answer(_:_:)``.
+  ///
+  /// The owner looks itself whether the peer's description has the channel too.
+  public func negotiate(
+    _ channel: NegotiatedChannel, priority: SCTPMessage.Priority, made: @escaping (PeerChannel) -> Void
+  ) {
+    guard phase != .closed else { return }
+    negotiated.append(channel)
+    let options = DataChannelOptions(label: channel.label, priority: priority, protocolName: channel.protocolName)
+    wantedNegotiated.append((channel.streamID, options, made))
+  }
+
   /// The same for an open session.
   public func openChannel(_ options: DataChannelOptions) -> PeerChannel? {
     guard phase != .closed, channels != nil else { return nil }
@@ -136,6 +152,17 @@ public final class PeerSession {
     peerChannels.append(channel)
     apply(out)
     return channel
+  }
+
+  func openNegotiated() {
+    let wanted = wantedNegotiated
+    wantedNegotiated = []
+    for want in wanted {
+      guard let channels, channels.openNegotiated(want.id, want.options) else { continue }
+      let channel = PeerChannel(id: want.id, options: want.options, session: self)
+      peerChannels.append(channel)
+      want.made(channel)
+    }
   }
 
   func send(_ bytes: [UInt8], isText: Bool, on id: UInt16) -> Bool {
@@ -220,6 +247,7 @@ public final class PeerSession {
     dtls = nil
     handOut = nil
     wantedChannels = []
+    wantedNegotiated = []
     earlyDTLS = []
     for channel in peerChannels { _ = channel.retire() }
     peerChannels = []

@@ -96,6 +96,16 @@ public final class DataChannels {
     return id
   }
 
+  /// Opens a channel both ends agreed on beforehand: no message travels for it (RFC 8864 §6.4). `false` when the stream
+  /// is taken or there is none of that number.
+  public func openNegotiated(_ id: ID, _ options: DataChannelOptions) -> Bool {
+    guard channels[id] == nil, channels.count < Self.maximumChannels, id < outboundStreams, !association.isOver else {
+      return false
+    }
+    channels[id] = Channel(options: options, isAcknowledged: true)
+    return true
+  }
+
   public func isOpen(_ id: ID) -> Bool { channels[id].map { !$0.isClosing && !$0.isClosedByPeer } ?? false }
 
   public func options(of id: ID) -> DataChannelOptions? { channels[id]?.options }

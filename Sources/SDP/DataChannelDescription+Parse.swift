@@ -50,6 +50,7 @@ extension DataChannelDescription {
     } else {
       maxMessageSize = 65_536
     }
+    channels = NegotiatedChannel.all(in: media.attributes)
   }
 
   /// RFC 8841 §4.3: proto `UDP/DTLS/SCTP` or `TCP/DTLS/SCTP` (which only says what the default candidate

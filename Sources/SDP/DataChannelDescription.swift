@@ -44,6 +44,8 @@ public struct DataChannelDescription: Hashable, Sendable {
   public var sctpPort: UInt16 = 5000
   /// The largest message this end receives, in bytes; 0 means any size (RFC 8841 §6).
   public var maxMessageSize: UInt64 = 65_536
+  /// Data channels both ends agree on here (RFC 8864). Others may be opened later as ever.
+  public var channels: [NegotiatedChannel] = []
 
   public init(sessionID: String, iceUfrag: String, icePassword: String, fingerprint: Fingerprint, setup: Setup) {
     self.sessionID = sessionID
@@ -118,6 +120,7 @@ extension DataChannelDescription {
     if let tlsID { add("tls-id", tlsID) }
     add("sctp-port", "\(sctpPort)")
     add("max-message-size", "\(maxMessageSize)")
+    for channel in channels { media.attributes += channel.lines }
     for candidate in candidates { add("candidate", candidate.serialized) }
     if endOfCandidates { add("end-of-candidates") }
     return media

@@ -60,4 +60,7 @@ public enum SDPLimits {
   public static let media = 32
   /// Candidates kept of one section; more are dropped without an error.
   public static let candidates = 64
+  /// Negotiated data channels kept of one section, and attributes of each; more are dropped without an error.
+  public static let channels = 16
+  public static let channelAttributes = 32
 }

@@ -72,6 +72,34 @@ struct PeerSessionTests {
     try pair.finish()
   }
 
+  @Test func `a channel agreed on in the descriptions carries messages from the first on, without an opening message`()
+    throws
+  {
+    let pair = try PeerPair()
+    let channel = NegotiatedChannel(
+      streamID: 1, label: "msrp", protocolName: "msrp", attributes: [.init("path", "msrps://a.invalid:9/x;dc")])
+    var offered: [NegotiatedChannel] = []
+    pair.editOffer = { offered = $0.channels }
+    for (name, session) in [("offerer", pair.offerer), ("answerer", pair.answerer)] {
+      session.negotiate(channel, priority: .bulk) { made in
+        pair.take(made, by: name)
+        #expect(made.send(Array(name.utf8)))
+      }
+    }
+    pair.signal()
+    try pair.run { pair.received["answerer"]?.count == 1 && pair.received["offerer"]?.count == 1 }
+    #expect(offered == [channel])
+    #expect(pair.received == ["answerer": [Array("offerer".utf8)], "offerer": [Array("answerer".utf8)]])
+    #expect(pair.offererChannels.map(\.id) == [1])
+    #expect(pair.offererChannels[0].options.protocolName == "msrp")
+    // Others are opened beside it as ever, and never on its stream.
+    for _ in 0..<3 {
+      let other = try #require(pair.offerer.openChannel(.init(label: "video")))
+      #expect(other.id != 1)
+    }
+    try pair.finish()
+  }
+
   @Test func `a peer with another certificate than signalled is refused, on either side`() throws {
     let mallory = try Identity()
     let stranger = try #require(Fingerprint(bytes: mallory.fingerprint.bytes))

@@ -35,6 +35,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/statvfs.h>
 #include <sys/timerfd.h>
 #include <sys/types.h>
@@ -64,6 +65,11 @@ static inline const char *edge_error_text(int code, char *buffer, size_t capacit
 }
 
 static inline int edge_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+static inline int edge_openat(int folder, const char *path, int flags, mode_t mode) { return openat(folder, path, flags, mode); }
+// Flag 1 is RENAME_NOREPLACE; glibc shows its function and the flag to _GNU_SOURCE only.
+static inline int edge_rename_new(int folder, const char *from, const char *to) {
+  return (int)syscall(SYS_renameat2, folder, from, folder, to, 1u);
+}
 static inline int edge_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
 static inline int edge_fcntl(int fd, int command, long argument) { return fcntl(fd, command, argument); }
 
