@@ -59,6 +59,6 @@ struct MSRPReception {
       messages = []
       current = nil
     }
-    return messages.map(\.id)
+    return messages.map { $0.id }
   }
 }
