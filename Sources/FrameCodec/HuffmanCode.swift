@@ -14,9 +14,9 @@ struct HuffmanCode {
   /// Numbers ``build(counts:workspace:)`` needs room for.
   static let workspaceCount = 4 * 512
 
-  /// Per symbol the length of its code, and the code above bit 8, first bit lowest; 0 for a symbol that does
-  /// not occur.
-  private(set) var codes = [UInt32](repeating: 0, count: symbolCount)
+  /// Per symbol its code, first bit lowest, and the length of that; 0 for a symbol that does not occur.
+  private(set) var codes = [UInt16](repeating: 0, count: symbolCount)
+  private(set) var codeLengths = [UInt8](repeating: 0, count: symbolCount)
   /// What the symbols it was built for take, in bits, end-of-block included.
   private(set) var symbolBits = 0
   /// The bits of the block header after BFINAL, 32 to a word, lowest first, and how many there are.
@@ -44,9 +44,12 @@ struct HuffmanCode {
     }
     var next = unsafe CodeCounter(lengths, Self.symbolCount)
     unsafe codes.withUnsafeMutableBufferPointer { codes in
-      for symbol in 0..<Self.symbolCount {
-        let length = unsafe lengths[symbol]
-        unsafe codes[symbol] = length == 0 ? 0 : UInt32(next.take(length)) &<< 8 | length
+      unsafe codeLengths.withUnsafeMutableBufferPointer { codeLengths in
+        for symbol in 0..<Self.symbolCount {
+          let length = unsafe lengths[symbol]
+          unsafe codes[symbol] = length == 0 ? 0 : next.take(length)
+          unsafe codeLengths[symbol] = UInt8(truncatingIfNeeded: length)
+        }
       }
     }
     unsafe writeHeader(lengths, workspace: sorted)

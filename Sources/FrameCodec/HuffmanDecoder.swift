@@ -1,24 +1,85 @@
 internal import FrameKernels
 
-/// Reads the header of a literal-only deflate block and holds the table its symbols are looked up in.
-struct HuffmanDecoder: ~Copyable {
+/// Reads the header of a literal-only deflate block and holds the tables its symbols are looked up in.
+///
+/// Kept per class: a camera whose noise does not change gets the same code in part after part, and a code seen
+/// before has its tables already.
+final class HuffmanDecoder {
   private let tables = ByteStore(count: 2 << HuffmanCode.longest + 256, filledWith: 0)
   private let lengths = ByteStore(count: 512, filledWith: 0)
+  /// None before there is use for it.
+  private var pairs = ByteStore(uninitialized: 0)
+  private var hasPairs = false
+  /// The header the tables are of, 32 bits to a word, and its bits; 0 while there is none.
+  private var header = [UInt32](repeating: 0, count: 120)
+  private var headerBits = 0
 
   static let mask = UInt64(1 << HuffmanCode.longest - 1)
   /// Set in the table entry of the end-of-block symbol.
   static let endOfBlock: UInt16 = 0x40
+  /// Runs with fewer symbols are not worth a second table.
+  private static let fewestForPairs = 24_000
 
   /// By the next ``HuffmanCode/longest`` bits: the length of a code, and its symbol above bit 8.
   var table: UnsafeMutablePointer<UInt16> {
     unsafe UnsafeMutableRawPointer(tables.start).assumingMemoryBound(to: UInt16.self)
   }
 
+  /// What `Kernel.makePairs` makes of ``table``, if that was worth it.
+  private(set) var pairTable: UnsafePointer<UInt32>?
+
   /// Reads HLIT to the last code length at bit `start`; returns the position after them.
   ///
+  /// - Parameter symbols: that are to be looked up.
+  func readHeader(
+    _ stream: Kernel.Bytes, last: Int, from start: Int, symbols: Int
+  ) throws(FrameError) -> Int {
+    let isKnown = unsafe isSame(stream, last: last, at: start)
+    var end = start + headerBits
+    if !isKnown {
+      headerBits = 0
+      hasPairs = false
+      unsafe pairTable = nil
+      unsafe end = try parseHeader(stream, last: last, from: start)
+      unsafe remember(stream, last: last, start..<end)
+    }
+    if !hasPairs && symbols >= (isKnown ? PartWriter.fewestInLanes : Self.fewestForPairs) {
+      if pairs.count == 0 { pairs = ByteStore(uninitialized: 4 << HuffmanCode.longest) }
+      let numbers = unsafe UnsafeMutableRawPointer(pairs.start).assumingMemoryBound(to: UInt32.self)
+      unsafe Kernel.makePairs(of: table, to: numbers, endOfBlock: Self.endOfBlock)
+      unsafe pairTable = UnsafePointer(numbers)
+      hasPairs = true
+    }
+    return end
+  }
+
+  private func isSame(_ stream: Kernel.Bytes, last: Int, at start: Int) -> Bool {
+    guard headerBits > 0 else { return false }
+    var done = 0
+    while done < headerBits {
+      let wanted = UInt64(header[done >> 5])
+      let mask = UInt64(1) &<< UInt64(min(32, headerBits - done)) &- 1
+      guard unsafe Kernel.bits(stream, start + done, last: last) & mask == wanted else { return false }
+      done += 32
+    }
+    return true
+  }
+
+  private func remember(_ stream: Kernel.Bytes, last: Int, _ range: Range<Int>) {
+    guard range.count <= header.count * 32 else { return }
+    headerBits = range.count
+    var done = 0
+    while done < headerBits {
+      let mask = UInt64(1) &<< UInt64(min(32, headerBits - done)) &- 1
+      header[done >> 5] = unsafe UInt32(
+        truncatingIfNeeded: Kernel.bits(stream, range.lowerBound + done, last: last) & mask)
+      done += 32
+    }
+  }
+
   /// Only what docs/frame-format.md allows: 257 literal codes, one unused distance code, a complete code, and
   /// no code longer than ``HuffmanCode/longest`` bits.
-  mutating func readHeader(_ stream: Kernel.Bytes, last: Int, from start: Int) throws(FrameError) -> Int {
+  private func parseHeader(_ stream: Kernel.Bytes, last: Int, from start: Int) throws(FrameError) -> Int {
     var position = start
     func take(_ count: Int) -> Int {
       let bits = unsafe Kernel.bits(stream, position, last: last) & (1 << UInt64(count) - 1)

@@ -24,40 +24,43 @@ struct Kernels {
   }
 
   func count(
-    _ symbols: Kernel.Bytes, _ length: Int, into counts: UnsafeMutablePointer<UInt32>,
+    _ symbols: Kernel.Bytes, _ length: Int, every: Int, into counts: UnsafeMutablePointer<UInt32>,
     scratch: UnsafeMutablePointer<UInt32>
-  ) {
+  ) -> Int {
     #if arch(x86_64)
-      if isV3 { return unsafe FrameKernelsV3.Kernel.count(symbols, length, into: counts, scratch: scratch) }
+      if isV3 {
+        return unsafe FrameKernelsV3.Kernel.count(symbols, length, every: every, into: counts, scratch: scratch)
+      }
     #endif
-    unsafe FrameKernels.Kernel.count(symbols, length, into: counts, scratch: scratch)
+    return unsafe FrameKernels.Kernel.count(symbols, length, every: every, into: counts, scratch: scratch)
   }
 
   func encode(
-    _ symbols: Kernel.Bytes, _ length: Int, _ codes: UnsafePointer<UInt32>, into sink: inout BitSink
+    _ symbols: Kernel.Bytes, _ length: Int, _ codes: UnsafePointer<UInt16>, _ codeLengths: Kernel.Bytes,
+    into sink: inout BitSink
   ) {
     #if arch(x86_64)
       if isV3 {
         return unsafe FrameKernelsV3.Kernel.encode(
-          symbols, length, codes, out: &sink.out, waiting: &sink.waiting, bits: &sink.bits)
+          symbols, length, codes, codeLengths, out: &sink.out, waiting: &sink.waiting, bits: &sink.bits)
       }
     #endif
     unsafe FrameKernels.Kernel.encode(
-      symbols, length, codes, out: &sink.out, waiting: &sink.waiting, bits: &sink.bits)
+      symbols, length, codes, codeLengths, out: &sink.out, waiting: &sink.waiting, bits: &sink.bits)
   }
 
   func decodeFour(
     _ stream: Kernel.Bytes, last: Int, positions: UnsafeMutablePointer<Int>, table: UnsafePointer<UInt16>,
-    to out: Kernel.MutableBytes, length: Int
+    pairs: UnsafePointer<UInt32>?, to out: Kernel.MutableBytes, length: Int
   ) {
     #if arch(x86_64)
       if isV3 {
         return unsafe FrameKernelsV3.Kernel.decodeFour(
-          stream, last: last, positions: positions, table: table, to: out, length: length)
+          stream, last: last, positions: positions, table: table, pairs: pairs, to: out, length: length)
       }
     #endif
     unsafe FrameKernels.Kernel.decodeFour(
-      stream, last: last, positions: positions, table: table, to: out, length: length)
+      stream, last: last, positions: positions, table: table, pairs: pairs, to: out, length: length)
   }
 
   func analyse(
@@ -74,6 +77,7 @@ struct Kernels {
         same.averageThreshold = analysis.averageThreshold
         same.step = analysis.step
         same.gate = analysis.gate
+        same.limitOf4Bits = analysis.limitOf4Bits
         return unsafe FrameKernelsV3.Kernel.analyse(
           same, current: current, currentStride: currentStride, reference: reference, fraction: fraction,
           blocks: blocks, scratch: scratch, map: map, sums: sums, packed: packed)

@@ -23,9 +23,11 @@ struct NoiseMeter {
     if isAveraging {
       analysis.averageShift = averageShift
       analysis.averageThreshold = quiet * 2 / 1
+      // 4 sigma and more: of such a block there is one in some dozens, and it loses next to nothing.
+      analysis.limitOf4Bits = UInt8(min(7, (quiet * 4 + 128) / 256 + 2))
     }
     // Noise is no better predicted from neighbours that have it too. A clean source may be.
-    analysis.spatialThreshold = isAveraging ? quiet * 9 / 8 : quiet / 2
+    analysis.spatialThreshold = isAveraging ? quiet * 7 / 4 : quiet / 2
   }
 
   /// The largest change that is likely noise: 3 sigma, from 2 up, 12 at most.

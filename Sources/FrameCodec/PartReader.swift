@@ -8,7 +8,9 @@ struct PartReader: ~Copyable {
   /// The stream, with room behind it so that 8 bytes may be read from any of its bytes.
   private let stream = ByteStore(count: PartHeader.largestPart + 16, filledWith: 0)
   private var streamBytes = 0
-  private var huffman = HuffmanDecoder()
+  /// One per class, and the first for the block map; then those for long runs, whose codes are likely to come again.
+  /// Made when first needed.
+  private var decoders = [HuffmanDecoder?](repeating: nil, count: 2 * BlockClass.count)
   /// Where the packed blocks of every class begin in the payload.
   private(set) var classStarts = [Int](repeating: 0, count: BlockClass.count)
 
@@ -33,7 +35,7 @@ struct PartReader: ~Copyable {
 
     var lanes = ByteReader(entries)
     var position = 16
-    var isFinal = try segment(at: &position, from: 0, length: blocks, &lanes)
+    var isFinal = try segment(at: &position, of: 0, from: 0, length: blocks, &lanes)
     var end = blocks
     let counts = try countBlocks(blocks)
     for kind in 0..<BlockClass.count {
@@ -41,7 +43,7 @@ struct PartReader: ~Copyable {
       let length = counts[kind] * BlockClass.packedBytes(UInt8(kind))
       guard length > 0 else { continue }
       guard !isFinal else { throw .malformed(.stream) }
-      isFinal = try segment(at: &position, from: end, length: length, &lanes)
+      isFinal = try segment(at: &position, of: kind, from: end, length: length, &lanes)
       end += length
     }
     guard isFinal, lanes.remaining == 0, (position + 7) / 8 + 4 == streamBytes else { throw .malformed(.stream) }
@@ -64,7 +66,7 @@ struct PartReader: ~Copyable {
 
   /// Decodes one deflate block of `length` symbols; returns its BFINAL.
   private mutating func segment(
-    at position: inout Int, from start: Int, length: Int, _ lanes: inout ByteReader
+    at position: inout Int, of slot: Int, from start: Int, length: Int, _ lanes: inout ByteReader
   ) throws(FrameError) -> Bool {
     // The last byte from which 8 may be read; what lies behind the stream only ever makes it fail.
     let last = streamBytes + 8
@@ -82,8 +84,11 @@ struct PartReader: ~Copyable {
       unsafe out.update(from: source + byte + 4, count: length)
       position = (byte + 4 + length) * 8
     case 2:
-      position = try unsafe huffman.readHeader(source, last: last, from: position)
-      position = try unsafe symbols(at: position, last: last, out, length, &lanes)
+      let slot = length >= PartWriter.fewestToKeep ? slot + BlockClass.count : slot
+      let huffman = decoders[slot] ?? HuffmanDecoder()
+      decoders[slot] = huffman
+      position = try unsafe huffman.readHeader(source, last: last, from: position, symbols: length)
+      position = try unsafe symbols(at: position, last: last, huffman, out, length, &lanes)
       let end = unsafe huffman.table[Int(Kernel.bits(source, position, last: last) & HuffmanDecoder.mask)]
       guard end & HuffmanDecoder.endOfBlock != 0 else { throw .malformed(.stream) }
       position += Int(end & 15)
@@ -94,7 +99,8 @@ struct PartReader: ~Copyable {
   }
 
   private func symbols(
-    at position: Int, last: Int, _ out: Kernel.MutableBytes, _ length: Int, _ lanes: inout ByteReader
+    at position: Int, last: Int, _ huffman: HuffmanDecoder, _ out: Kernel.MutableBytes, _ length: Int,
+    _ lanes: inout ByteReader
   ) throws(FrameError) -> Int {
     let source = unsafe Kernel.Bytes(stream.start)
     guard length >= PartWriter.fewestInLanes else {
@@ -116,7 +122,8 @@ struct PartReader: ~Copyable {
     let rest = length - 4 * quarter
     unsafe ends.withUnsafeMutableBufferPointer { ends in
       unsafe kernels.decodeFour(
-        source, last: last, positions: ends.baseAddress!, table: huffman.table, to: out, length: quarter)
+        source, last: last, positions: ends.baseAddress!, table: huffman.table, pairs: huffman.pairTable, to: out,
+        length: quarter)
       unsafe ends[3] = Kernel.decode(
         source, last: last, from: ends[3], table: huffman.table, to: out + 4 * quarter, length: rest)
     }

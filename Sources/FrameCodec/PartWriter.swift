@@ -17,6 +17,9 @@ struct PartWriter: ~Copyable {
   /// code in all of them, so there fewer are worth the time.
   private var fewestInClass = 9000
 
+  /// Runs of fewer symbols always have a code of their own: its header is shorter.
+  static let fewestToKeep = 4096
+
   private let layout: PlaneLayout
   private let kernels: Kernels
   private let payload: ByteStore
@@ -28,8 +31,12 @@ struct PartWriter: ~Copyable {
   /// What parts are filled to, in bytes.
   private var target = PartHeader.largestPart * 31 / 32
   private var frameBytes = 0
-  /// One per class, and the first for the block map.
-  private var codes = [HuffmanCode](repeating: HuffmanCode(), count: BlockClass.count)
+  private var frameParts = 0
+  private var frameBlocks: [32 of Int] = .init(repeating: 0)
+  /// How classes are joined in predicted frames, from the one before: in all parts alike, so that codes may stay.
+  private var lastJoined: [32 of UInt8]?
+  /// One per class, and the first for the block map; then those that are kept.
+  private var codes = [ClassCode](repeating: ClassCode(), count: 2 * BlockClass.count)
   /// Running total for ``fits(_:units:)``: the units counted and their bits.
   private var counted = (units: 0..<0, bits: 0)
 
@@ -37,7 +44,8 @@ struct PartWriter: ~Copyable {
     self.kernels = kernels
     self.layout = layout
     payload = ByteStore(uninitialized: layout.blockCount * (PlaneLayout.blockSamples + 1))
-    out = ByteStore(uninitialized: PartHeader.largestPart * 2)
+    // No code has more than 12 bits, no block map or stored byte more than 8.
+    out = ByteStore(uninitialized: PartHeader.largestPart + layout.blockCount * (PlaneLayout.blockSamples + 1) * 3 / 2)
     blockBits = (0..<BlockClass.count).map { BlockClass.packedBytes(UInt8($0)) * 6 }
   }
 
@@ -56,28 +64,41 @@ struct PartWriter: ~Copyable {
   }
 
   /// Evens out the parts of the next frame, which is likely to have this one's size.
-  mutating func frameEnded() {
+  mutating func frameEnded(isKey: Bool) {
     let limit = PartHeader.largestPart * 31 / 32
     let count = frameBytes / limit + 1
     target = count == 1 ? limit : min(limit, frameBytes / count * 33 / 32 + 1024)
+    lastJoined = isKey ? nil : Self.join(frameBlocks, parts: frameParts, fewest: fewestInClass)
     frameBytes = 0
+    frameParts = 0
+    frameBlocks = .init(repeating: 0)
   }
 
   /// Writes as many of `units` as one part holds, at least one.
+  ///
+  /// - Parameter limit: the largest magnitude packed in 4 bits, if what is sent is noise.
   mutating func write(
-    units: Range<Int>, header: PartHeader, map: Kernel.Bytes, packed: Kernel.Bytes
+    units: Range<Int>, header: PartHeader, limit: Int?, map: Kernel.Bytes, packed: Kernel.Bytes
   ) -> Part {
     var end = units.upperBound
-    fewestInClass = header.averageShift > 0 ? 24_000 : 9000
+    var limit = limit
+    fewestInClass = limit != nil ? 24_000 : 9000
     while true {
-      let segments = unsafe sort(units.lowerBound..<end, map, packed)
-      let bytes = segments.byteCount
+      let segments = unsafe sort(units.lowerBound..<end, map, packed, limit: limit)
+      var bytes = segments.byteCount
+      // An estimate that is far out is not worth the time.
       if bytes <= PartHeader.largestPart {
         let message = encode(units.lowerBound..<end, segments, header)
-        frameBytes += message.count
-        return Part(message: message, endUnit: end, packedBytes: segments.packedBytes)
+        if message.count <= PartHeader.largestPart {
+          frameBytes += message.count
+          frameParts += 1
+          for kind in 0..<BlockClass.count { frameBlocks[kind] += segments.blocks[kind] }
+          return Part(message: message, endUnit: end, packedBytes: segments.packedBytes)
+        }
+        bytes = message.count
       }
-      // One unit has 32 KiB of samples at most, and stored blocks add next to nothing.
+      // The next try counts every symbol. One unit has 32 KiB of samples at most, and stored blocks add next to nothing.
+      limit = nil
       let fewer = (end - units.lowerBound) * PartHeader.largestPart / bytes
       end = units.lowerBound + max(1, min(fewer, end - units.lowerBound - 1))
     }
@@ -96,6 +117,8 @@ struct PartWriter: ~Copyable {
 
   private struct Segments {
     var list: [Segment] = []
+    /// By class, before any joined another.
+    var blocks: [32 of Int] = .init(repeating: 0)
     var packedBytes = 0
     /// Of the zlib stream without its checksum.
     var bits = 16
@@ -105,12 +128,15 @@ struct PartWriter: ~Copyable {
   }
 
   /// Copies map and blocks to the payload in the order of the stream, and chooses the codes.
-  private mutating func sort(_ units: Range<Int>, _ map: Kernel.Bytes, _ packed: Kernel.Bytes) -> Segments {
+  private mutating func sort(_ units: Range<Int>, _ map: Kernel.Bytes, _ packed: Kernel.Bytes, limit: Int?) -> Segments
+  {
     let first = layout.firstBlock(ofUnit: units.lowerBound)
     let count = layout.firstBlock(ofUnit: units.upperBound) - first
     var blocks: [32 of Int] = .init(repeating: 0)
     for block in 0..<count { unsafe blocks[Int(map[first + block] & 31)] += 1 }
-    let joined = join(blocks)
+    let joined =
+      lastJoined.map { Self.joinFew($0, blocks, fewest: fewestInClass / 4) }
+      ?? Self.join(blocks, parts: 1, fewest: fewestInClass)
     var joinedBlocks: [32 of Int] = .init(repeating: 0)
     for kind in 0..<BlockClass.count { joinedBlocks[Int(joined[kind])] += blocks[kind] }
     var cursors: [32 of Int] = .init(repeating: 0)
@@ -121,59 +147,94 @@ struct PartWriter: ~Copyable {
     }
     let starts = cursors
     var segments = Segments()
-    var from = unsafe packed
-    for block in 0..<count {
-      let value = unsafe map[first + block]
-      let kind = joined[Int(value & 31)]
-      unsafe payload.start[block] = value & BlockMode.mask | kind
-      let bytes = BlockClass.packedBytes(kind)
-      if bytes > 0 {
-        unsafe (payload.start + cursors[Int(kind)]).update(from: from, count: bytes)
-        unsafe from += bytes
-        cursors[Int(kind)] += bytes
-      }
-    }
+    segments.blocks = blocks
+    unsafe Kernel.sortBlocks(
+      map + first, count, packed, joined: joined, cursors: &cursors, newMap: payload.start, to: payload.start)
     segments.packedBytes = at - count
-    append(0, count, as: 0, to: &segments)
+    append(0, count, as: 0, nil, to: &segments)
     for kind in 1..<BlockClass.count where joinedBlocks[kind] > 0 {
       let before = segments.bits
-      append(starts[kind], cursors[kind] - starts[kind], as: kind, to: &segments)
+      append(starts[kind], cursors[kind] - starts[kind], as: kind, alphabet(kind, limit), to: &segments)
       blockBits[kind] = (segments.bits - before) / joinedBlocks[kind]
       for other in 1..<BlockClass.count where joined[other] == kind { blockBits[other] = blockBits[kind] }
     }
     return segments
   }
 
-  /// For every class the one it is written as.
-  private func join(_ blocks: [32 of Int]) -> [32 of UInt8] {
+  /// Classes of which neighbours may become one.
+  private static let joinable = [(1, 7), (7, 20), (20, 26), (26, 32)]
+
+  /// For every class the one it is written as, so that none written has much fewer symbols than `fewest` times
+  /// `parts`. Energies rise with the class: neighbours are alike.
+  private static func join(_ blocks: [32 of Int], parts: Int, fewest: Int) -> [32 of UInt8] {
     var joined: [32 of UInt8] = .init { UInt8($0) }
-    for (low, high) in [(1, 7), (7, 20), (20, 32)] {
-      let least = fewestInClass / BlockClass.packedBytes(UInt8(low))
-      var open = -1
+    for (low, high) in Self.joinable {
+      let least = fewest * parts / BlockClass.packedBytes(UInt8(low))
+      var first = low
       var sum = 0
-      for kind in low..<high where blocks[kind] > 0 {
-        if open < 0 {
-          open = kind
-          sum = 0
-        }
+      for kind in low..<high {
         sum += blocks[kind]
-        // Energies rise with the class: neighbours are alike.
-        for member in open...kind { joined[member] = UInt8(kind) }
-        if sum >= least { open = -1 }
+        guard sum >= least || kind == high - 1 else { continue }
+        for member in first...kind { joined[member] = UInt8(kind) }
+        first = kind + 1
+        sum = 0
       }
     }
     return joined
   }
 
-  private mutating func append(_ start: Int, _ length: Int, as slot: Int, to segments: inout Segments) {
-    unsafe counts.withUnsafeMutableBufferPointer { counts in
-      unsafe scratch.withUnsafeMutableBufferPointer { scratch in
-        unsafe kernels.count(
-          payload.start + start, length, into: counts.baseAddress!, scratch: scratch.baseAddress!)
-        unsafe codes[slot].build(counts: counts.baseAddress!, workspace: scratch.baseAddress!)
+  /// Joins what has next to nothing in this part to the class above, the last to the one below.
+  private static func joinFew(_ joined: [32 of UInt8], _ blocks: [32 of Int], fewest: Int) -> [32 of UInt8] {
+    var sums: [32 of Int] = .init(repeating: 0)
+    for kind in 0..<BlockClass.count { sums[Int(joined[kind])] += blocks[kind] }
+    var target: [32 of UInt8] = .init { UInt8($0) }
+    for (low, high) in Self.joinable {
+      let least = fewest / BlockClass.packedBytes(UInt8(low))
+      var first = low
+      var sum = 0
+      var below = -1
+      for kind in low..<high where sums[kind] > 0 {
+        sum += sums[kind]
+        for member in first...kind { target[member] = UInt8(kind) }
+        if sum >= least {
+          below = kind
+          first = kind + 1
+          sum = 0
+        }
+      }
+      if sum > 0 && below >= 0 {
+        for member in first..<high { target[member] = UInt8(below) }
       }
     }
-    let coded = 1 + codes[slot].headerBits + codes[slot].symbolBits
+    var result = joined
+    for kind in 0..<BlockClass.count { result[kind] = target[Int(joined[kind])] }
+    return result
+  }
+
+  private func alphabet(_ kind: Int, _ limit: Int?) -> ClassCode.Alphabet? {
+    guard let limit else { return nil }
+    switch BlockClass.packedBytes(UInt8(kind)) {
+    case 64: return ClassCode.Alphabet(bits: 2, limit: 1)
+    case 128: return ClassCode.Alphabet(bits: 4, limit: limit)
+    default:
+      let isLow = kind < Int(BlockClass.firstOfHigh8Bits)
+      return ClassCode.Alphabet(bits: 8, limit: isLow ? BlockClass.mostOfLow8Bits : 128)
+    }
+  }
+
+  private mutating func append(
+    _ start: Int, _ length: Int, as kind: Int, _ alphabet: ClassCode.Alphabet?, to segments: inout Segments
+  ) {
+    let isKept = alphabet != nil && length >= Self.fewestToKeep
+    let slot = isKept ? kind + BlockClass.count : kind
+    unsafe counts.withUnsafeMutableBufferPointer { counts in
+      unsafe scratch.withUnsafeMutableBufferPointer { scratch in
+        unsafe codes[slot].prepare(
+          payload.start + start, length, isKept ? alphabet : nil, kernels: kernels, counts: counts.baseAddress!,
+          workspace: scratch.baseAddress!)
+      }
+    }
+    let coded = 1 + codes[slot].code.headerBits + codes[slot].symbolBits
     // BFINAL, BTYPE, up to a byte, LEN and NLEN.
     let stored = 3 + (8 - (segments.bits + 3) & 7) & 7 + 32 + 8 * length
     let isStored = stored < coded && length <= 65535
@@ -202,19 +263,16 @@ struct PartWriter: ~Copyable {
         continue
       }
       sink.append(isLast, 1)
-      let code = codes[segment.slot]
+      let code = codes[segment.slot].code
       code.writeHeader(to: &sink)
-      unsafe code.codes.withUnsafeBufferPointer { codes in
-        let quarter = segment.hasLanes ? segment.length / 4 : 0
-        for lane in 0..<4 {
-          let before = sink.position
-          let length = lane < 3 ? quarter : segment.length - 3 * quarter
-          unsafe kernels.encode(symbols + lane * quarter, length, codes.baseAddress!, into: &sink)
-          if segment.hasLanes && lane < 3 { writer.writeUInt24(sink.position - before) }
-        }
+      let quarter = segment.hasLanes ? segment.length / 4 : 0
+      for lane in 0..<4 {
+        let before = sink.position
+        let length = lane < 3 ? quarter : segment.length - 3 * quarter
+        unsafe kernels.encode(symbols + lane * quarter, length, code.codes, code.codeLengths, into: &sink)
+        if segment.hasLanes && lane < 3 { writer.writeUInt24(sink.position - before) }
       }
-      let end = UInt64(code.codes[HuffmanCode.endOfBlock])
-      sink.append(end >> 8, end & 0xFF)
+      sink.append(UInt64(code.codes[HuffmanCode.endOfBlock]), UInt64(code.codeLengths[HuffmanCode.endOfBlock]))
     }
     sink.align()
     sink.append(UInt64(checksum.value.byteSwapped), 32)

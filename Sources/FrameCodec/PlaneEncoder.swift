@@ -83,7 +83,7 @@ struct PlaneEncoder: ~Copyable {
       }
       activity.noise = noise.measure(activity.energies)
     }
-    writer.frameEnded()
+    writer.frameEnded(isKey: frame.isKey)
     return messages
   }
 
@@ -118,6 +118,7 @@ struct PlaneEncoder: ~Copyable {
     var messages: [[UInt8]] = []
     // Units analysed and not yet in a part, and where their packed bytes begin.
     var first = 0
+    let limit = analysis.averageShift > 0 ? Int(analysis.limitOf4Bits) : nil
     var packedStart = 0
     var packedEnd = 0
     for bandIndex in 0..<layout.bandCount {
@@ -135,10 +136,10 @@ struct PlaneEncoder: ~Copyable {
       }
       // Parts end where bands do, unless a band alone is too much for one.
       if first < start && !writer.fits(map, units: first..<end) {
-        emit(&first, start, header, &packedStart, &messages)
+        emit(&first, start, header, limit, &packedStart, &messages)
       }
       if bandIndex == layout.bandCount - 1 || !writer.fits(map, units: first..<end) {
-        emit(&first, end, header, &packedStart, &messages)
+        emit(&first, end, header, limit, &packedStart, &messages)
       }
       if first == end {
         packedStart = 0
@@ -150,11 +151,12 @@ struct PlaneEncoder: ~Copyable {
 
   /// Writes units `first..<end` as one part, or as more where the estimate was wrong.
   private mutating func emit(
-    _ first: inout Int, _ end: Int, _ header: PartHeader, _ packedStart: inout Int, _ messages: inout [[UInt8]]
+    _ first: inout Int, _ end: Int, _ header: PartHeader, _ limit: Int?, _ packedStart: inout Int,
+    _ messages: inout [[UInt8]]
   ) {
     while first < end {
       let part = unsafe writer.write(
-        units: first..<end, header: header, map: UnsafePointer(map.start),
+        units: first..<end, header: header, limit: limit, map: UnsafePointer(map.start),
         packed: UnsafePointer(packed.start + packedStart))
       messages.append(part.message)
       packedStart += part.packedBytes

@@ -7,6 +7,9 @@ public enum BlockClass {
   @inlinable public static var firstOf2Bits: UInt8 { 1 }
   @inlinable public static var firstOf4Bits: UInt8 { 7 }
   @inlinable public static var firstOf8Bits: UInt8 { 20 }
+  /// From here on magnitudes may be above ``mostOfLow8Bits``.
+  @inlinable public static var firstOfHigh8Bits: UInt8 { 26 }
+  @inlinable public static var mostOfLow8Bits: Int { 15 }
   @inlinable public static var count: Int { 32 }
 
   /// Bytes a block of this class takes in the stream, before Huffman coding.
@@ -23,7 +26,7 @@ public enum BlockClass {
     let step = Int(truncatingIfNeeded: log &* 4 &+ fraction)
     if largest <= 1 { return two(step) }
     if largest <= 7 { return four(step) }
-    return eight(step)
+    return largest <= 15 ? min(firstOfHigh8Bits &- 1, eight(step)) : max(firstOfHigh8Bits, eight(step))
   }
 
   @inline(__always) private static func two(_ step: Int) -> UInt8 {

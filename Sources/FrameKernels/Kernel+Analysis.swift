@@ -14,6 +14,9 @@ extension Kernel {
     public var step: Int16 = 1
     /// Magnitudes up to this are left out when a whole block has no larger one.
     public var gate: UInt8 = 0
+    /// The largest magnitude that is packed in 4 bits, 2 to 7. Where noise hardly ever has larger ones, a code has less
+    /// symbols to be prepared for.
+    public var limitOf4Bits: UInt8 = 7
 
     public init() {}
   }
@@ -53,7 +56,7 @@ extension Kernel {
       let prediction = unsafe reference + block &* 256
       var energy: Energy
       if isExact {
-        unsafe energy = difference(samples, currentStride, prediction, residual)
+        unsafe energy = difference(samples, currentStride, prediction, residual, limit: UInt64(analysis.limitOf4Bits))
       } else {
         unsafe energy = trueDifference(samples, currentStride, prediction, residual, scratch + 256)
       }
@@ -73,6 +76,7 @@ extension Kernel {
           mode = BlockMode.spatial
           unsafe chosen = spatialResidual
           energy = spatial
+          if energy.largest > analysis.limitOf4Bits { energy.largest |= 8 }
         }
       }
       if mode == BlockMode.replace && analysis.step > 1 {
@@ -107,8 +111,11 @@ extension Kernel {
   /// `residual = samples - prediction`, modulo 256, and the energy of that: where a difference wraps, the
   /// magnitude is that of what is sent.
   @inline(__always) private static func difference(
-    _ samples: Bytes, _ samplesStride: Int, _ prediction: Bytes, _ residual: MutableBytes
+    _ samples: Bytes, _ samplesStride: Int, _ prediction: Bytes, _ residual: MutableBytes, limit: UInt64
   ) -> Energy {
+    // Has a magnitude's highest bit set where that is above the limit.
+    let beyond = each(127 &- limit)
+    var excess = Words(repeating: 0)
     let evenBytes = Words(repeating: 0x00FF_00FF_00FF_00FF)
     let ones = each(1)
     var sums = Words(repeating: 0)
@@ -124,12 +131,13 @@ extension Kernel {
       let signs = word &>> 7 & ones
       let magnitude = (word ^ (signs &<< 8 &- signs)) &+ signs
       bits |= magnitude
+      excess |= magnitude &+ beyond
       sums &+= (magnitude & evenBytes) &+ (magnitude &>> 8 & evenBytes)
       unsafe a += samplesStride
       unsafe b += 32
       line &+= 32
     }
-    return Energy(largest: folded(bits), sum: total(sums))
+    return Energy(largest: folded(bits) | (folded(excess) &>> 4 & 8), sum: total(sums))
   }
 
   /// All bytes or-ed together: its highest bit is that of the largest.

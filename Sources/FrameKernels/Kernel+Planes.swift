@@ -87,6 +87,36 @@ extension Kernel {
     }
   }
 
+  /// Copies packed blocks, which are in the order of `map`, to where those of their class are collected.
+  ///
+  /// - Parameters:
+  ///   - joined: for every class the one it becomes, of the same size.
+  ///   - cursors: for every class where its next block goes in `to`; moved on.
+  ///   - newMap: receives the map with the classes they became.
+  public static func sortBlocks(
+    _ map: Bytes, _ blocks: Int, _ packed: Bytes, joined: borrowing [32 of UInt8], cursors: inout [32 of Int],
+    newMap: MutableBytes, to: MutableBytes
+  ) {
+    var from = unsafe packed
+    var block = 0
+    while block < blocks {
+      let value = unsafe map[block]
+      let slot = Int(value & 31)
+      let kind = joined[unchecked: slot]
+      unsafe newMap[block] = value & BlockMode.mask | kind
+      let bytes = BlockClass.packedBytes(kind)
+      let target = unsafe to + cursors[unchecked: Int(kind & 31)]
+      var line = 0
+      while line < bytes {
+        unsafe store(row(from + line), target + line)
+        line &+= 32
+      }
+      unsafe from += bytes
+      cursors[unchecked: Int(kind & 31)] &+= bytes
+      block &+= 1
+    }
+  }
+
   /// `plane = plane - green + 128`: what a colour plane of RGB is stored as.
   public static func subtract(_ green: Bytes, from plane: MutableBytes, count: Int) {
     var index = 0
