@@ -33,17 +33,34 @@ struct ClassCode {
 
   private static let longestUse = 64
   private static let sampled = 8
+  /// Of 256 fours of symbols: with fewer that are all 0, runs save next to nothing.
+  private static let foursForRuns = 96
 
-  /// Sees to a code for `length` symbols. `counts` has room for 256 numbers.
+  /// Where the tokens of a run of symbols are to go, and how many there are of each of its four lanes.
+  @safe struct Tokens {
+    let start: UnsafeMutablePointer<UInt16>
+    /// Symbols of each of the first three lanes.
+    let quarter: Int
+    let repeated: UInt8
+    /// None where the symbols are better coded one by one.
+    var counts: [4 of Int]?
+  }
+
+  /// Sees to a code for `length` symbols. `counts` has room for 265 numbers.
   ///
-  /// - Parameter alphabet: what later symbols may be, if the code is to be kept for them.
+  /// - Parameters:
+  ///   - alphabet: what later symbols may be, if the code is to be kept for them.
+  ///   - tokens: for runs, unless it is kept.
   mutating func prepare(
     _ symbols: Kernel.Bytes, _ length: Int, _ alphabet: Alphabet?, kernels: Kernels,
-    counts: UnsafeMutablePointer<UInt32>, workspace: UnsafeMutablePointer<UInt32>
+    tokens: inout Tokens?, counts: UnsafeMutablePointer<UInt32>, workspace: UnsafeMutablePointer<UInt32>
   ) {
     guard let alphabet else {
       _ = unsafe kernels.count(symbols, length, every: 1, into: counts, scratch: workspace)
-      unsafe code.build(counts: counts, workspace: workspace)
+      let hasRuns =
+        tokens.map { unsafe Kernel.foursOf256(symbols, length, repeated: $0.repeated) >= Self.foursForRuns } ?? false
+      if hasRuns { unsafe tokenise(symbols, length, &tokens!, counts) }
+      unsafe code.build(counts: counts, hasRuns: hasRuns, workspace: workspace)
       symbolBits = code.symbolBits
       usesLeft = 0
       return
@@ -64,5 +81,19 @@ struct ClassCode {
     limit = alphabet.limit
     let rate = symbolBits &* 1024 / length
     good = rate &- rate &>> 3...rate &+ rate &>> 5
+  }
+
+  private func tokenise(
+    _ symbols: Kernel.Bytes, _ length: Int, _ tokens: inout Tokens, _ counts: UnsafeMutablePointer<UInt32>
+  ) {
+    unsafe counts.update(repeating: 0, count: HuffmanCode.symbolCountWithRuns)
+    var written: [4 of Int] = .init(repeating: 0)
+    for lane in 0..<4 {
+      let start = lane * tokens.quarter
+      unsafe written[lane] = Kernel.tokenise(
+        symbols + start, lane < 3 ? tokens.quarter : length - start, repeated: tokens.repeated,
+        to: tokens.start + start, counts: counts)
+    }
+    tokens.counts = written
   }
 }

@@ -61,7 +61,7 @@ struct PartHeader: Hashable {
   /// Bytes on the wire.
   static let byteCount = 36
   /// The version of the byte layout, first in every part.
-  static let version: UInt8 = 1
+  static let version: UInt8 = 2
   /// Largest part with its header, in bytes: one data channel message everybody accepts.
   static let largestPart = 65_536
   /// No picture needs more: 4096x2304 RGB in parts at least half full.

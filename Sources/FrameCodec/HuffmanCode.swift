@@ -1,6 +1,6 @@
 internal import FrameKernels
 
-/// A Huffman code for the 256 literals and the end-of-block symbol (RFC 1951 §3.2.7), no code
+/// A Huffman code for the 256 literals, the end-of-block symbol and perhaps runs (RFC 1951 §3.2.7), no code
 /// longer than ``HuffmanCode/longest`` bits, with the block header that announces it.
 ///
 /// A part needs a new one for every class, and its symbols are few: this is built in place, without
@@ -11,12 +11,14 @@ struct HuffmanCode {
   static var longest: Int { Kernel.longestCode }
   static let endOfBlock = 256
   static let symbolCount = 257
+  static let symbolCountWithRuns = symbolCount + Kernel.runSymbols
   /// Numbers ``build(counts:workspace:)`` needs room for.
   static let workspaceCount = 4 * 512
 
-  /// Per symbol its code, first bit lowest, and the length of that; 0 for a symbol that does not occur.
-  private(set) var codes = [UInt16](repeating: 0, count: symbolCount)
-  private(set) var codeLengths = [UInt8](repeating: 0, count: symbolCount)
+  /// Per symbol its code, first bit lowest, and the length of that; 0 for a symbol that does not occur. The
+  /// code of a run has its distance code behind it: one more bit, 0.
+  private(set) var codes = [UInt16](repeating: 0, count: symbolCountWithRuns)
+  private(set) var codeLengths = [UInt8](repeating: 0, count: symbolCountWithRuns)
   /// What the symbols it was built for take, in bits, end-of-block included.
   private(set) var symbolBits = 0
   /// The bits of the block header after BFINAL, 32 to a word, lowest first, and how many there are.
@@ -25,46 +27,54 @@ struct HuffmanCode {
 
   private typealias Numbers = UnsafeMutablePointer<UInt32>
 
-  /// Builds the code for symbols that occur `counts[symbol]` times (256 of them, not all 0); end-of-block
-  /// is taken to occur once.
-  mutating func build(counts: UnsafePointer<UInt32>, workspace: UnsafeMutablePointer<UInt32>) {
+  /// Builds the code for symbols that occur `counts[symbol]` times (256 of them, not all 0, or with runs 265);
+  /// end-of-block is taken to occur once.
+  mutating func build(
+    counts: UnsafePointer<UInt32>, hasRuns: Bool = false, workspace: UnsafeMutablePointer<UInt32>
+  ) {
+    let symbolCount = hasRuns ? Self.symbolCountWithRuns : Self.symbolCount
     let lengths = unsafe workspace
     let sorted = unsafe workspace + 512
     let depths = unsafe workspace + 1024
     let spare = unsafe workspace + 1536
-    let count = unsafe Self.sort(counts, into: sorted, spare: spare)
+    let count = unsafe Self.sort(counts, symbolCount, into: sorted, spare: spare)
     unsafe Self.findDepths(sorted, count, depths, longest: Self.longest)
-    unsafe lengths.update(repeating: 0, count: Self.symbolCount + 1)
+    unsafe lengths.update(repeating: 0, count: symbolCount + 1)
+    // The only distance code there is.
+    if hasRuns { unsafe lengths[symbolCount] = 1 }
     symbolBits = 0
     for index in 0..<count {
       let symbol = unsafe Int(sorted[index] & 511)
       unsafe lengths[symbol] = depths[index]
       let occurrences = unsafe symbol == Self.endOfBlock ? 1 : Int(counts[symbol])
-      unsafe symbolBits &+= occurrences &* Int(depths[index])
+      let bits = unsafe Int(depths[index]) &+ (symbol > Self.endOfBlock ? 1 : 0)
+      symbolBits &+= occurrences &* bits
     }
-    var next = unsafe CodeCounter(lengths, Self.symbolCount)
+    var next = unsafe CodeCounter(lengths, symbolCount)
     unsafe codes.withUnsafeMutableBufferPointer { codes in
       unsafe codeLengths.withUnsafeMutableBufferPointer { codeLengths in
-        for symbol in 0..<Self.symbolCount {
+        for symbol in 0..<symbolCount {
           let length = unsafe lengths[symbol]
           unsafe codes[symbol] = length == 0 ? 0 : next.take(length)
-          unsafe codeLengths[symbol] = UInt8(truncatingIfNeeded: length)
+          unsafe codeLengths[symbol] = UInt8(truncatingIfNeeded: length &+ (symbol > Self.endOfBlock ? 1 : 0))
         }
       }
     }
-    unsafe writeHeader(lengths, workspace: sorted)
+    unsafe writeHeader(lengths, symbolCount, workspace: sorted)
   }
 
   // MARK: Lengths
 
   /// Entries of `count << 9 | symbol` in rising order of count; returns how many there are, 2 at least.
-  private static func sort(_ counts: UnsafePointer<UInt32>, into sorted: Numbers, spare: Numbers) -> Int {
+  private static func sort(
+    _ counts: UnsafePointer<UInt32>, _ symbolCount: Int, into sorted: Numbers, spare: Numbers
+  ) -> Int {
     var largest: UInt32 = 1
-    for symbol in 0..<256 { unsafe largest = max(largest, counts[symbol]) }
+    for symbol in 0..<symbolCount where symbol != endOfBlock { unsafe largest = max(largest, counts[symbol]) }
     // 16 bits of count are enough to be within a thousandth of the best code.
     let shift = UInt32(max(0, 16 - largest.leadingZeroBitCount))
     var count = 0
-    for symbol in 0..<256 {
+    for symbol in 0..<symbolCount where symbol != endOfBlock {
       let occurrences = unsafe counts[symbol]
       if occurrences > 0 {
         unsafe sorted[count] = max(1, occurrences &>> shift) &<< 9 | UInt32(symbol)
@@ -194,13 +204,13 @@ struct HuffmanCode {
   // MARK: Block header
 
   /// RFC 1951 §3.2.7: BTYPE, HLIT, HDIST, HCLEN, the code of the code lengths, the code lengths.
-  private mutating func writeHeader(_ lengths: Numbers, workspace: Numbers) {
+  private mutating func writeHeader(_ lengths: Numbers, _ symbolCount: Int, workspace: Numbers) {
     let runs = unsafe workspace
     let runLengths = unsafe workspace + 512
     let sorted = unsafe workspace + 544
     let depths = unsafe workspace + 576
-    // 257 literal codes and one distance code of length 0: "the data is all literals".
-    let runCount = unsafe Self.findRuns(lengths, Self.symbolCount + 1, into: runs)
+    // Without runs the one distance code has a length of 0: "the data is all literals".
+    let runCount = unsafe Self.findRuns(lengths, symbolCount + 1, into: runs)
     var counts: [19 of UInt32] = .init(repeating: 0)
     for index in 0..<runCount { unsafe counts[Int(runs[index] & 31)] &+= 1 }
     var used = 0
@@ -229,7 +239,7 @@ struct HuffmanCode {
     unsafe header.withUnsafeMutableBufferPointer { header in
       var bits = unsafe HeaderBits(header.baseAddress!)
       unsafe bits.append(2, 2)
-      unsafe bits.append(UInt32(Self.symbolCount - 257), 5)
+      unsafe bits.append(UInt32(symbolCount - 257), 5)
       unsafe bits.append(0, 5)
       unsafe bits.append(UInt32(sent - 4), 4)
       for index in 0..<sent { unsafe bits.append(runLengths[Self.codeLengthPlace(index)], 3) }

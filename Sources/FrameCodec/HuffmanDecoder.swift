@@ -1,14 +1,14 @@
 internal import FrameKernels
 
-/// Reads the header of a literal-only deflate block and holds the tables its symbols are looked up in.
+/// Reads the header of a deflate block of literals, perhaps with runs, and holds the tables its symbols are looked up in.
 ///
 /// Kept per class: a camera whose noise does not change gets the same code in part after part, and a code seen
 /// before has its tables already.
-final class HuffmanDecoder {
+@safe final class HuffmanDecoder {
   private let tables = ByteStore(count: 2 << HuffmanCode.longest + 256, filledWith: 0)
   private let lengths = ByteStore(count: 512, filledWith: 0)
-  /// None before there is use for it.
-  private var pairs = ByteStore(uninitialized: 0)
+  /// Of pairs or runs; none before there is use for it.
+  private var second = ByteStore(uninitialized: 0)
   private var hasPairs = false
   /// The header the tables are of, 32 bits to a word, and its bits; 0 while there is none.
   private var header = [UInt32](repeating: 0, count: 120)
@@ -25,14 +25,21 @@ final class HuffmanDecoder {
     unsafe UnsafeMutableRawPointer(tables.start).assumingMemoryBound(to: UInt16.self)
   }
 
+  /// Whether there are codes for runs; then ``runTable`` is for them.
+  private(set) var hasRuns = false
+  /// What `Kernel.makeRuns` makes of ``table``.
+  private(set) var runTable: UnsafePointer<UInt32>?
+
   /// What `Kernel.makePairs` makes of ``table``, if that was worth it.
   private(set) var pairTable: UnsafePointer<UInt32>?
 
   /// Reads HLIT to the last code length at bit `start`; returns the position after them.
   ///
-  /// - Parameter symbols: that are to be looked up.
+  /// - Parameters:
+  ///   - symbols: that are to be looked up.
+  ///   - repeated: the symbol there may be runs of; `nil` where there must be none.
   func readHeader(
-    _ stream: Kernel.Bytes, last: Int, from start: Int, symbols: Int
+    _ stream: Kernel.Bytes, last: Int, from start: Int, symbols: Int, repeated: UInt8?
   ) throws(FrameError) -> Int {
     let isKnown = unsafe isSame(stream, last: last, at: start)
     var end = start + headerBits
@@ -40,17 +47,29 @@ final class HuffmanDecoder {
       headerBits = 0
       hasPairs = false
       unsafe pairTable = nil
+      unsafe runTable = nil
       unsafe end = try parseHeader(stream, last: last, from: start)
       unsafe remember(stream, last: last, start..<end)
     }
-    if !hasPairs && symbols >= (isKnown ? PartWriter.fewestInLanes : Self.fewestForPairs) {
-      if pairs.count == 0 { pairs = ByteStore(uninitialized: 4 << HuffmanCode.longest) }
-      let numbers = unsafe UnsafeMutableRawPointer(pairs.start).assumingMemoryBound(to: UInt32.self)
+    if hasRuns {
+      guard let repeated else { throw .malformed(.stream) }
+      if unsafe runTable == nil && symbols >= PartWriter.fewestInLanes {
+        let numbers = unsafe room()
+        unsafe Kernel.makeRuns(of: table, repeated: repeated, to: numbers)
+        unsafe runTable = UnsafePointer(numbers)
+      }
+    } else if !hasPairs && symbols >= (isKnown ? PartWriter.fewestInLanes : Self.fewestForPairs) {
+      let numbers = unsafe room()
       unsafe Kernel.makePairs(of: table, to: numbers, endOfBlock: Self.endOfBlock)
       unsafe pairTable = UnsafePointer(numbers)
       hasPairs = true
     }
     return end
+  }
+
+  private func room() -> UnsafeMutablePointer<UInt32> {
+    if second.count == 0 { second = ByteStore(uninitialized: 4 << HuffmanCode.longest) }
+    return unsafe UnsafeMutableRawPointer(second.start).assumingMemoryBound(to: UInt32.self)
   }
 
   private func isSame(_ stream: Kernel.Bytes, last: Int, at start: Int) -> Bool {
@@ -77,7 +96,7 @@ final class HuffmanDecoder {
     }
   }
 
-  /// Only what docs/frame-format.md allows: 257 literal codes, one unused distance code, a complete code, and
+  /// Only what docs/frame-format.md allows: 257 codes and an unused distance code, or 265 and one for distance 1, a complete code, and
   /// no code longer than ``HuffmanCode/longest`` bits.
   private func parseHeader(_ stream: Kernel.Bytes, last: Int, from start: Int) throws(FrameError) -> Int {
     var position = start
@@ -86,19 +105,21 @@ final class HuffmanDecoder {
       position += count
       return Int(bits)
     }
-    guard take(5) == 0, take(5) == 0 else { throw .malformed(.stream) }
+    let runSymbols = take(5)
+    guard runSymbols == 0 || runSymbols == Kernel.runSymbols, take(5) == 0 else { throw .malformed(.stream) }
     let sent = take(4) + 4
     let runLengths = unsafe lengths.start + 480
     for index in 0..<19 {
       unsafe runLengths[HuffmanCode.codeLengthPlace(index)] = index < sent ? UInt8(take(3)) : 0
     }
-    let runTable = unsafe table + Int(Self.mask) + 1
-    try unsafe Self.fill(runTable, runLengths, count: 19, bits: 7)
+    let lengthTable = unsafe table + Int(Self.mask) + 1
+    try unsafe Self.fill(lengthTable, runLengths, count: 19, bits: 7)
 
-    let count = HuffmanCode.symbolCount + 1
+    let symbolCount = HuffmanCode.symbolCount + runSymbols
+    let count = symbolCount + 1
     var index = 0
     while index < count {
-      let entry = unsafe runTable[Int(Kernel.bits(stream, position, last: last) & 127)]
+      let entry = unsafe lengthTable[Int(Kernel.bits(stream, position, last: last) & 127)]
       position += Int(entry & 0xFF)
       let symbol = UInt8(truncatingIfNeeded: entry >> 8)
       if symbol < 16 {
@@ -113,9 +134,11 @@ final class HuffmanDecoder {
       unsafe (lengths.start + index).update(repeating: value, count: run)
       index += run
     }
-    guard unsafe lengths.start[HuffmanCode.symbolCount] == 0, unsafe lengths.start[HuffmanCode.endOfBlock] > 0
+    guard unsafe lengths.start[symbolCount] == (runSymbols > 0 ? 1 : 0),
+      unsafe lengths.start[HuffmanCode.endOfBlock] > 0
     else { throw .malformed(.stream) }
-    try unsafe Self.fill(table, lengths.start, count: HuffmanCode.symbolCount, bits: HuffmanCode.longest)
+    try unsafe Self.fill(table, lengths.start, count: symbolCount, bits: HuffmanCode.longest)
+    hasRuns = runSymbols > 0
     return position
   }
 
@@ -135,11 +158,13 @@ final class HuffmanDecoder {
     // Symbols in the order of their codes: by length, then by number.
     var next: [16 of Int] = .init(repeating: 0)
     for length in 1..<15 { next[length + 1] = next[length] + counts[length] }
-    var sorted: [257 of UInt16] = .init(repeating: 0)
+    var sorted: [265 of UInt16] = .init(repeating: 0)
     for symbol in 0..<count {
       let length = unsafe lengths[symbol] & 15
       if length > 0 {
-        sorted[next[Int(length)]] = UInt16(symbol & 255) << 8 | UInt16(length) | (symbol == 256 ? endOfBlock : 0)
+        let mark = symbol < 256 ? 0 : symbol == 256 ? endOfBlock : Kernel.runMark
+        let value = symbol > 256 ? symbol - Kernel.firstRun + Kernel.shortestRun : symbol & 255
+        sorted[next[Int(length)]] = UInt16(value) << 8 | UInt16(length) | mark
         next[Int(length)] &+= 1
       }
     }

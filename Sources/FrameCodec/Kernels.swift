@@ -63,6 +63,35 @@ struct Kernels {
       stream, last: last, positions: positions, table: table, pairs: pairs, to: out, length: length)
   }
 
+  func decodeFourRuns(
+    _ stream: Kernel.Bytes, last: Int, positions: UnsafeMutablePointer<Int>, table: UnsafePointer<UInt16>,
+    runs: UnsafePointer<UInt32>, repeated: UInt8, to out: Kernel.MutableBytes, length: Int
+  ) {
+    #if arch(x86_64)
+      if isV3 {
+        return unsafe FrameKernelsV3.Kernel.decodeFourRuns(
+          stream, last: last, positions: positions, table: table, runs: runs, repeated: repeated, to: out,
+          length: length)
+      }
+    #endif
+    unsafe FrameKernels.Kernel.decodeFourRuns(
+      stream, last: last, positions: positions, table: table, runs: runs, repeated: repeated, to: out, length: length)
+  }
+
+  func encodeTokens(
+    _ tokens: UnsafePointer<UInt16>, _ length: Int, _ codes: UnsafePointer<UInt16>, _ codeLengths: Kernel.Bytes,
+    into sink: inout BitSink
+  ) {
+    #if arch(x86_64)
+      if isV3 {
+        return unsafe FrameKernelsV3.Kernel.encodeTokens(
+          tokens, length, codes, codeLengths, out: &sink.out, waiting: &sink.waiting, bits: &sink.bits)
+      }
+    #endif
+    unsafe FrameKernels.Kernel.encodeTokens(
+      tokens, length, codes, codeLengths, out: &sink.out, waiting: &sink.waiting, bits: &sink.bits)
+  }
+
   func analyse(
     _ analysis: Kernel.Analysis, current: Kernel.MutableBytes, currentStride: Int, reference: Kernel.MutableBytes,
     fraction: Kernel.MutableBytes?, blocks: Int, scratch: Kernel.MutableBytes, map: Kernel.MutableBytes,

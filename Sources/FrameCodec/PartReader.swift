@@ -66,7 +66,7 @@ struct PartReader: ~Copyable {
 
   /// Decodes one deflate block of `length` symbols; returns its BFINAL.
   private mutating func segment(
-    at position: inout Int, of slot: Int, from start: Int, length: Int, _ lanes: inout ByteReader
+    at position: inout Int, of blockClass: Int, from start: Int, length: Int, _ lanes: inout ByteReader
   ) throws(FrameError) -> Bool {
     // The last byte from which 8 may be read; what lies behind the stream only ever makes it fail.
     let last = streamBytes + 8
@@ -84,11 +84,14 @@ struct PartReader: ~Copyable {
       unsafe out.update(from: source + byte + 4, count: length)
       position = (byte + 4 + length) * 8
     case 2:
-      let slot = length >= PartWriter.fewestToKeep ? slot + BlockClass.count : slot
+      let slot = length >= PartWriter.fewestToKeep ? blockClass + BlockClass.count : blockClass
       let huffman = decoders[slot] ?? HuffmanDecoder()
       decoders[slot] = huffman
-      position = try unsafe huffman.readHeader(source, last: last, from: position, symbols: length)
-      position = try unsafe symbols(at: position, last: last, huffman, out, length, &lanes)
+      position = try unsafe huffman.readHeader(
+        source, last: last, from: position, symbols: length,
+        repeated: blockClass == 0 ? nil : BlockClass.packedZero(UInt8(blockClass)))
+      position = try unsafe symbols(
+        at: position, last: last, huffman, BlockClass.packedZero(UInt8(blockClass)), out, length, &lanes)
       let end = unsafe huffman.table[Int(Kernel.bits(source, position, last: last) & HuffmanDecoder.mask)]
       guard end & HuffmanDecoder.endOfBlock != 0 else { throw .malformed(.stream) }
       position += Int(end & 15)
@@ -99,11 +102,16 @@ struct PartReader: ~Copyable {
   }
 
   private func symbols(
-    at position: Int, last: Int, _ huffman: HuffmanDecoder, _ out: Kernel.MutableBytes, _ length: Int,
+    at position: Int, last: Int, _ huffman: HuffmanDecoder, _ repeated: UInt8, _ out: Kernel.MutableBytes,
+    _ length: Int,
     _ lanes: inout ByteReader
   ) throws(FrameError) -> Int {
     let source = unsafe Kernel.Bytes(stream.start)
     guard length >= PartWriter.fewestInLanes else {
+      if huffman.hasRuns {
+        return unsafe Kernel.decodeRuns(
+          source, last: last, from: position, table: huffman.table, repeated: repeated, to: out, length: length)
+      }
       return unsafe Kernel.decode(
         source, last: last, from: position, table: huffman.table, to: out, length: length)
     }
@@ -121,11 +129,20 @@ struct PartReader: ~Copyable {
     let quarter = length / 4
     let rest = length - 4 * quarter
     unsafe ends.withUnsafeMutableBufferPointer { ends in
-      unsafe kernels.decodeFour(
-        source, last: last, positions: ends.baseAddress!, table: huffman.table, pairs: huffman.pairTable, to: out,
-        length: quarter)
-      unsafe ends[3] = Kernel.decode(
-        source, last: last, from: ends[3], table: huffman.table, to: out + 4 * quarter, length: rest)
+      if let runs = unsafe huffman.runTable {
+        unsafe kernels.decodeFourRuns(
+          source, last: last, positions: ends.baseAddress!, table: huffman.table, runs: runs, repeated: repeated,
+          to: out, length: quarter)
+        unsafe ends[3] = Kernel.decodeRuns(
+          source, last: last, from: ends[3], table: huffman.table, repeated: repeated, to: out + 4 * quarter,
+          length: rest)
+      } else {
+        unsafe kernels.decodeFour(
+          source, last: last, positions: ends.baseAddress!, table: huffman.table, pairs: huffman.pairTable, to: out,
+          length: quarter)
+        unsafe ends[3] = Kernel.decode(
+          source, last: last, from: ends[3], table: huffman.table, to: out + 4 * quarter, length: rest)
+      }
     }
     guard ends[0] == starts[1], ends[1] == starts[2], ends[2] == starts[3] else { throw .malformed(.entryPoints) }
     return ends[3]

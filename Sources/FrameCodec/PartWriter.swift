@@ -23,8 +23,10 @@ struct PartWriter: ~Copyable {
   private let layout: PlaneLayout
   private let kernels: Kernels
   private let payload: ByteStore
+  /// Of 2 bytes each, where those of the payload with the same number are.
+  private let tokens: ByteStore
   private let out: ByteStore
-  private var counts = [UInt32](repeating: 0, count: 256)
+  private var counts = [UInt32](repeating: 0, count: HuffmanCode.symbolCountWithRuns)
   private var scratch = [UInt32](repeating: 0, count: HuffmanCode.workspaceCount)
   /// What a block of each class took in the last part that had some, in bits.
   private var blockBits: [Int]
@@ -43,6 +45,7 @@ struct PartWriter: ~Copyable {
   init(layout: PlaneLayout, kernels: Kernels) {
     self.kernels = kernels
     self.layout = layout
+    tokens = ByteStore(uninitialized: 2 * layout.blockCount * (PlaneLayout.blockSamples + 1))
     payload = ByteStore(uninitialized: layout.blockCount * (PlaneLayout.blockSamples + 1))
     // No code has more than 12 bits, no block map or stored byte more than 8.
     out = ByteStore(uninitialized: PartHeader.largestPart + layout.blockCount * (PlaneLayout.blockSamples + 1) * 3 / 2)
@@ -111,8 +114,12 @@ struct PartWriter: ~Copyable {
     /// Its code is `codes[slot]`.
     let slot: Int
     let isStored: Bool
+    /// Of each lane, where there are runs.
+    let tokens: [4 of Int]?
 
     var hasLanes: Bool { !isStored && length >= PartWriter.fewestInLanes }
+    /// Symbols of each of the first three lanes.
+    var quarter: Int { length >= PartWriter.fewestInLanes ? length / 4 : 0 }
   }
 
   private struct Segments {
@@ -222,16 +229,27 @@ struct PartWriter: ~Copyable {
     }
   }
 
+  private var tokenStart: UnsafeMutablePointer<UInt16> {
+    unsafe UnsafeMutableRawPointer(tokens.start).assumingMemoryBound(to: UInt16.self)
+  }
+
   private mutating func append(
     _ start: Int, _ length: Int, as kind: Int, _ alphabet: ClassCode.Alphabet?, to segments: inout Segments
   ) {
     let isKept = alphabet != nil && length >= Self.fewestToKeep
     let slot = isKept ? kind + BlockClass.count : kind
+    var room: ClassCode.Tokens? = nil
+    // A map has no one byte that stands out.
+    if kind > 0 {
+      room = unsafe ClassCode.Tokens(
+        start: tokenStart + start, quarter: length >= Self.fewestInLanes ? length / 4 : 0,
+        repeated: BlockClass.packedZero(UInt8(kind)))
+    }
     unsafe counts.withUnsafeMutableBufferPointer { counts in
       unsafe scratch.withUnsafeMutableBufferPointer { scratch in
         unsafe codes[slot].prepare(
-          payload.start + start, length, isKept ? alphabet : nil, kernels: kernels, counts: counts.baseAddress!,
-          workspace: scratch.baseAddress!)
+          payload.start + start, length, isKept ? alphabet : nil, kernels: kernels, tokens: &room,
+          counts: counts.baseAddress!, workspace: scratch.baseAddress!)
       }
     }
     let coded = 1 + codes[slot].code.headerBits + codes[slot].symbolBits
@@ -239,7 +257,7 @@ struct PartWriter: ~Copyable {
     let stored = 3 + (8 - (segments.bits + 3) & 7) & 7 + 32 + 8 * length
     let isStored = stored < coded && length <= 65535
     segments.list.append(
-      Segment(start: start, length: length, slot: slot, isStored: isStored))
+      Segment(start: start, length: length, slot: slot, isStored: isStored, tokens: room?.counts))
     segments.bits += isStored ? stored : coded
   }
 
@@ -265,11 +283,16 @@ struct PartWriter: ~Copyable {
       sink.append(isLast, 1)
       let code = codes[segment.slot].code
       code.writeHeader(to: &sink)
-      let quarter = segment.hasLanes ? segment.length / 4 : 0
+      let quarter = segment.quarter
       for lane in 0..<4 {
         let before = sink.position
         let length = lane < 3 ? quarter : segment.length - 3 * quarter
-        unsafe kernels.encode(symbols + lane * quarter, length, code.codes, code.codeLengths, into: &sink)
+        if let tokens = segment.tokens {
+          unsafe kernels.encodeTokens(
+            tokenStart + segment.start + lane * quarter, tokens[lane], code.codes, code.codeLengths, into: &sink)
+        } else {
+          unsafe kernels.encode(symbols + lane * quarter, length, code.codes, code.codeLengths, into: &sink)
+        }
         if segment.hasLanes && lane < 3 { writer.writeUInt24(sink.position - before) }
       }
       sink.append(UInt64(code.codes[HuffmanCode.endOfBlock]), UInt64(code.codeLengths[HuffmanCode.endOfBlock]))

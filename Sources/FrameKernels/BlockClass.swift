@@ -18,6 +18,11 @@ public enum BlockClass {
     return value < firstOf4Bits ? 64 : value < firstOf8Bits ? 128 : 256
   }
 
+  /// The packed byte of residuals that are all 0.
+  @inlinable public static func packedZero(_ value: UInt8) -> UInt8 {
+    value < firstOf4Bits ? 0xAA : value < firstOf8Bits ? 0x88 : 0
+  }
+
   /// The class of a block from its largest magnitude and the sum of all 256, both not 0.
   @inline(__always) static func of(largest: UInt8, sum: UInt32) -> UInt8 {
     // Quarter octaves of the sum: 4 log2, and the two bits after the leading one.

@@ -102,7 +102,7 @@ extension Kernel {
     while block < blocks {
       let value = unsafe map[block]
       let slot = Int(value & 31)
-      let kind = joined[unchecked: slot]
+      let kind = unsafe joined[unchecked: slot]
       unsafe newMap[block] = value & BlockMode.mask | kind
       let bytes = BlockClass.packedBytes(kind)
       let target = unsafe to + cursors[unchecked: Int(kind & 31)]
@@ -112,7 +112,7 @@ extension Kernel {
         line &+= 32
       }
       unsafe from += bytes
-      cursors[unchecked: Int(kind & 31)] &+= bytes
+      unsafe cursors[unchecked: Int(kind & 31)] &+= bytes
       block &+= 1
     }
   }

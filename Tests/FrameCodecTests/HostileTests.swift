@@ -65,7 +65,8 @@ struct HostileTests {
       var decoder = FrameDecoder()
       return error(&decoder, changed)
     }
-    #expect(refusal([0: 2]) == .unsupportedVersion(2))
+    #expect(refusal([0: 1]) == .unsupportedVersion(1))
+    #expect(refusal([0: 3]) == .unsupportedVersion(3))
     #expect(refusal([1: 7]) == .malformed(.header))
     #expect(refusal([1: 1]) == .malformed(.header))
     #expect(refusal([2: 0x80]) == .malformed(.header))

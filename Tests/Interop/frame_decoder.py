@@ -190,8 +190,8 @@ class FrameDecoder:
         """(header fields, picture) when `part` was the last one of its frame, else None."""
         (version, codec, flags, pixel_format, number, time, width, height, index, count, checksum, base, max_error,
          shift, step) = HEADER.unpack_from(part)
-        if version != 1 or codec != 0:
-            raise ValueError("only version 1 of the planes codec")
+        if version != 2 or codec != 0:
+            raise ValueError("only version 2 of the planes codec")
         name, is_key = NAMES[pixel_format], bool(flags & 1)
         if number != self.last:
             if not is_key and base != self.last:

@@ -62,7 +62,7 @@ private func make(_ input: [UInt8]) -> [[UInt8]] {
     let blocks = min(next(), 250)
     let shift = flags >> 1 & 7
     let step = [1, 3, 5, 7, 9, 0, 2, 255][Int(flags >> 4 & 7)] as UInt8
-    var part: [UInt8] = [1, 0, isKey ? 1 : 0, format, 0, 0, 0, sequence] + [UInt8](repeating: 0, count: 8)
+    var part: [UInt8] = [2, 0, isKey ? 1 : 0, format, 0, 0, 0, sequence] + [UInt8](repeating: 0, count: 8)
     part += [0, UInt8(width), 0, UInt8(height), 0, 0, 0, 1, 0, 0, 0, 0]
     part += [0, 0, 0, isKey ? sequence : sequence &- 1, 0, shift, step, 0]
     part += [0, first, 0, units, 0, 0, 0, 0]
