@@ -56,10 +56,13 @@ struct ClassCode {
     tokens: inout Tokens?, counts: UnsafeMutablePointer<UInt32>, workspace: UnsafeMutablePointer<UInt32>
   ) {
     guard let alphabet else {
-      _ = unsafe kernels.count(symbols, length, every: 1, into: counts, scratch: workspace)
       let hasRuns =
         tokens.map { unsafe Kernel.foursOf256(symbols, length, repeated: $0.repeated) >= Self.foursForRuns } ?? false
-      if hasRuns { unsafe tokenise(symbols, length, &tokens!, counts) }
+      if hasRuns {
+        unsafe tokenise(symbols, length, &tokens!, counts)
+      } else {
+        _ = unsafe kernels.count(symbols, length, every: 1, into: counts, scratch: workspace)
+      }
       unsafe code.build(counts: counts, hasRuns: hasRuns, workspace: workspace)
       symbolBits = code.symbolBits
       usesLeft = 0

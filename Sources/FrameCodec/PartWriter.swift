@@ -45,7 +45,7 @@ struct PartWriter: ~Copyable {
   init(layout: PlaneLayout, kernels: Kernels) {
     self.kernels = kernels
     self.layout = layout
-    tokens = ByteStore(uninitialized: 2 * layout.blockCount * (PlaneLayout.blockSamples + 1))
+    tokens = ByteStore(uninitialized: 2 * layout.blockCount * (PlaneLayout.blockSamples + 1) + 4)
     payload = ByteStore(uninitialized: layout.blockCount * (PlaneLayout.blockSamples + 1))
     // No code has more than 12 bits, no block map or stored byte more than 8.
     out = ByteStore(uninitialized: PartHeader.largestPart + layout.blockCount * (PlaneLayout.blockSamples + 1) * 3 / 2)

@@ -29,11 +29,13 @@ extension Kernel {
   }
 
   /// Turns `length` bytes into tokens, in which `repeated` behind itself is a run; returns how many there are.
-  /// Adds to `counts` (265) how often every token occurs.
+  /// Adds to `counts` (265) how often every token occurs. `tokens` has room for two more than `length`.
   public static func tokenise(
     _ symbols: Bytes, _ length: Int, repeated: UInt8, to tokens: UnsafeMutablePointer<UInt16>,
     counts: UnsafeMutablePointer<UInt32>
   ) -> Int {
+    let raw = unsafe UnsafeRawPointer(symbols)
+    let wanted = UInt64(repeated) &* 0x0101_0101_0101_0101
     var at = 0
     var written = 0
     while at < length {
@@ -44,22 +46,28 @@ extension Kernel {
       at &+= 1
       if symbol != repeated { continue }
       let start = at
+      while at &+ 8 <= length {
+        let differing = unsafe UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: at, as: UInt64.self)) ^ wanted
+        at &+= differing.trailingZeroBitCount &>> 3
+        if differing != 0 { break }
+      }
       while at < length, unsafe symbols[at] == repeated { at &+= 1 }
       var run = at &- start
-      while run >= shortestRun {
-        let some = min(run, longestRun)
-        let token = firstRun &+ some &- shortestRun
+      while run > longestRun {
+        let token = firstRun &+ longestRun &- shortestRun
         unsafe tokens[written] = UInt16(truncatingIfNeeded: token)
         unsafe counts[token] &+= 1
         written &+= 1
-        run &-= some
+        run &-= longestRun
       }
-      unsafe counts[Int(repeated)] &+= UInt32(truncatingIfNeeded: run)
-      while run > 0 {
-        unsafe tokens[written] = UInt16(repeated)
-        written &+= 1
-        run &-= 1
-      }
+      // A run, or up to two literals: without a branch that is guessed wrong as often as not.
+      let isRun = run >= shortestRun
+      let token = isRun ? firstRun &+ run &- shortestRun : Int(repeated)
+      unsafe tokens[written] = UInt16(truncatingIfNeeded: token)
+      unsafe tokens[written &+ 1] = UInt16(repeated)
+      let more = isRun ? 1 : run
+      unsafe counts[token] &+= UInt32(truncatingIfNeeded: more)
+      written &+= more
     }
     return written
   }
