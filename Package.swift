@@ -143,7 +143,7 @@ let edgeGlueTargets: [Target] = [
     "CommandLine",
     [
       "EdgeCore", "STUN", "NATDiscovery", "StatusModel", "Doctor", "Config", "LinuxIO", "Capture", "Deflate", "Picture",
-      "SecureStreams", "Uplink", "NodeRuntime", "ViewerRuntime", "SecureTransport",
+      "SecureStreams", "Uplink", "NodeRuntime", "ViewerRuntime", "SecureTransport", "FileTransfer",
     ]),
   executable("edge", ["CommandLine"]),
 ]
@@ -166,6 +166,13 @@ let testTargets: [Target] = [
     name: "frame-benchmark", dependencies: ["EdgeCore", "Picture", "FrameCodec", "Deflate"],
     path: "Tests/Benchmarks/Frames", exclude: ["run.py"],
     swiftSettings: common + [.unsafeFlags(["-parse-as-library"])]),
+  .executableTarget(
+    name: "peer-benchmark",
+    dependencies: [
+      "EdgeCore", "FileTransfer", "LinuxIO", "MSRP", "PeerMessaging", "PeerSession", "SCTPTransport", "SDP",
+      "SecureTransport", "StatusModel",
+    ],
+    path: "Tests/Benchmarks/Peers", swiftSettings: common + [.unsafeFlags(["-parse-as-library"])]),
   .target(
     name: "SimNet", dependencies: ["EdgeCore"], path: "Tests/SimNet", swiftSettings: common),
   tests("EdgeCore", []),
@@ -198,6 +205,8 @@ let testTargets: [Target] = [
   tests("XMLDocument", ["EdgeCore", "PIDF"]),
   tests("SecureStreams", ["EdgeCore", "LinuxIO", "SecureTransport"]),
   tests("PeerSession", ["EdgeCore", "STUN", "ICE", "SDP", "LinuxIO", "SecureTransport", "SCTPTransport", "SimNet"]),
+  tests(
+    "PeerMessaging", ["EdgeCore", "MSRP", "FileTransfer", "SDP", "LinuxIO", "SecureTransport", "PeerSession"]),
   tests("RendezvousLogic", ["EdgeCore", "STUN", "SIP", "CPIM", "StatusModel", "SecureTransport"]),
   tests("Storage", ["EdgeCore"]),
   tests(

@@ -18,7 +18,8 @@ extension EdgeProgram.Commands {
     Self(
       run: runNode, view: view, devices: devices, tunnel: tunnel, send: send, inbox: inbox,
       doctor: { DoctorCommand(options: $0, console: .standard).run() },
-      demo: { DemoCommand(options: $0, console: .standard).run() }, camera: camera)
+      demo: { DemoCommand(options: $0, console: .standard).run() }, camera: camera, get: TransferCommands.get,
+      put: TransferCommands.put, chat: TransferCommands.chat)
   }
 
   private static func runNode(_ options: RunOptions) -> ExitCode {
@@ -109,6 +110,7 @@ extension EdgeProgram.Commands {
   }
 
   private static func send(_ options: SendOptions) -> ExitCode {
+    if let file = options.file { return TransferCommands.put(file) }
     do throws(CommandFailure) {
       let account = try options.account.load()
       var text = options.text
@@ -160,13 +162,13 @@ extension EdgeProgram.Commands {
     }
   }
 
-  private static var progress: Progress {
+  static var progress: Progress {
     Progress(isTerminal: Program.errorIsTerminal) { Program.writeError($0) }
   }
 }
 
 extension ViewOptions.PathChoice {
-  fileprivate var route: ViewerOptions.Route {
+  var route: ViewerOptions.Route {
     switch self {
     case .any: .any
     case .relayOnly: .relayOnly

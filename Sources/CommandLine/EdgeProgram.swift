@@ -30,6 +30,9 @@ public struct EdgeProgram {
     public var doctor: (DoctorOptions) -> ExitCode
     public var demo: (DemoOptions) -> ExitCode
     public var camera: (CameraOptions) -> ExitCode
+    public var get: (GetOptions) -> ExitCode
+    public var put: (PutOptions) -> ExitCode
+    public var chat: (ChatOptions) -> ExitCode
 
     public init(
       run: @escaping (RunOptions) -> ExitCode, view: @escaping (ViewOptions) -> ExitCode,
@@ -37,7 +40,9 @@ public struct EdgeProgram {
       send: @escaping (SendOptions) -> ExitCode, inbox: @escaping (InboxOptions) -> ExitCode,
       doctor: @escaping (DoctorOptions) -> ExitCode,
       demo: @escaping (DemoOptions) -> ExitCode,
-      camera: @escaping (CameraOptions) -> ExitCode = { _ in .no }
+      camera: @escaping (CameraOptions) -> ExitCode = { _ in .no },
+      get: @escaping (GetOptions) -> ExitCode = { _ in .no }, put: @escaping (PutOptions) -> ExitCode = { _ in .no },
+      chat: @escaping (ChatOptions) -> ExitCode = { _ in .no }
     ) {
       self.run = run
       self.view = view
@@ -48,6 +53,9 @@ public struct EdgeProgram {
       self.doctor = doctor
       self.demo = demo
       self.camera = camera
+      self.get = get
+      self.put = put
+      self.chat = chat
     }
   }
 
@@ -62,7 +70,7 @@ public struct EdgeProgram {
   public static let syntaxes: [CommandSyntax] = [
     RunOptions.syntax, StatusCommand.syntax, ViewOptions.syntax, DevicesOptions.syntax, CameraOptions.syntax,
     TunnelCommandOptions.syntax,
-    SendOptions.syntax, InboxOptions.syntax,
+    SendOptions.syntax, InboxOptions.syntax, ChatOptions.syntax, GetOptions.syntax, PutOptions.syntax,
     DoctorOptions.syntax, DemoOptions.syntax, VersionCommand.syntax,
   ]
 
@@ -118,6 +126,9 @@ public struct EdgeProgram {
       case "tunnel": return commands.tunnel(try TunnelCommandOptions(parsed))
       case "send": return commands.send(try SendOptions(parsed))
       case "inbox": return commands.inbox(try InboxOptions(parsed))
+      case "chat": return commands.chat(try ChatOptions(parsed))
+      case "get": return commands.get(try GetOptions(parsed))
+      case "put": return commands.put(try PutOptions(parsed))
       case "camera": return commands.camera(try CameraOptions(parsed))
       case "doctor": return commands.doctor(try DoctorOptions(parsed))
       case "demo": return commands.demo(try DemoOptions(parsed))

@@ -8,6 +8,8 @@ public struct SendOptions: Hashable, Sendable {
   /// `-` reads it from standard input.
   public var text: String
   public var account: AccountOptions
+  /// A file in place of a text.
+  public var file: PutOptions?
 }
 
 /// `edge inbox`
@@ -23,19 +25,30 @@ extension SendOptions {
     "send", summary: "write to an account",
     discussion: """
       Sends a text of up to about 1000 bytes to an account that a viewing right joins to this one. Prints 'delivered' \
-      when one of its terminals has it, or 'stored' when the server keeps it until one comes.
+      when one of its terminals has it, or 'stored' when the server keeps it until one comes. With --file: see \
+      edge put.
       """,
     arguments: [
-      .init("ACCOUNT", "who gets it"), .init("TEXT", "what it says; - reads it from standard input"),
+      .init("ACCOUNT", "who gets it"),
+      .init("TEXT", "what it says; - reads it from standard input", isOptional: true),
     ],
-    options: AccountOptions.options)
+    options: AccountOptions.options + [
+      .init("--file", "FILE", "send this file, straight to who is there to take it (default: a text)"),
+      .init("--json", nil, "print JSON when the file is there (default: text)"),
+    ])
 
   init(_ parsed: ParsedArguments) throws(UsageError) {
     receiver = parsed.arguments[0]
     guard Names.isValidAccount(receiver) else { throw UsageError("'\(receiver)' is not an account name") }
-    text = parsed.arguments[1]
-    guard !text.utf8.isEmpty else { throw UsageError("the text is empty") }
     account = try AccountOptions(parsed)
+    text = parsed.arguments.count > 1 ? parsed.arguments[1] : ""
+    if let path = parsed.value("--file") {
+      guard parsed.arguments.count == 1 else { throw UsageError("a text and --file exclude each other") }
+      file = try PutOptions(parsed, name: receiver, file: path)
+    } else {
+      guard parsed.arguments.count > 1 else { throw UsageError("send needs TEXT or --file") }
+      guard !text.utf8.isEmpty else { throw UsageError("the text is empty") }
+    }
   }
 }
 

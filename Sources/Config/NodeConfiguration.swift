@@ -114,6 +114,7 @@ public struct NodeConfiguration: Hashable, Sendable {
   public var rendezvous: AccountConfiguration
   public var cameras: [Camera]
   public var resources: [Resource]
+  public var files = Files()
 
   public init(
     node: Node, rendezvous: AccountConfiguration, cameras: [Camera] = [], resources: [Resource] = []
@@ -124,7 +125,7 @@ public struct NodeConfiguration: Hashable, Sendable {
     self.resources = resources
   }
 
-  static let keys = ["node", "rendezvous", "cameras", "resources", "viewer"]
+  static let keys = ["node", "rendezvous", "cameras", "resources", "files", "viewer"]
 
   /// - Parameters:
   ///   - bytes: the content of the file.
@@ -152,6 +153,7 @@ public struct NodeConfiguration: Hashable, Sendable {
     for section in resourceSections {
       if let resource = Resource(section) { resources.append(resource) }
     }
+    let files = Files(top.section("files", keys: Files.keys))
     Self.reportDuplicates(cameraSections, resourceSections, problems)
     try problems.check()
     guard let account else { throw ConfigError(file: file, line: 1, "rendezvous: is missing") }
@@ -159,6 +161,7 @@ public struct NodeConfiguration: Hashable, Sendable {
     self.rendezvous = account
     self.cameras = cameras
     self.resources = resources
+    self.files = files
   }
 
   /// Two of the same serial, or two cameras of one device, would fight.

@@ -80,6 +80,19 @@ public struct FileDescription: Hashable, Sendable {
     canResume = channel.attribute(Self.resumeAttribute) != nil
   }
 
+  /// The same on the channel an offer named.
+  public func channel(answering offered: NegotiatedChannel) -> NegotiatedChannel {
+    var channel = offered
+    channel.attributes = attributes
+    return channel
+  }
+
+  /// The channel of an offer that carries a file.
+  public static func channel(in description: DataChannelDescription) -> NegotiatedChannel? {
+    for channel in description.channels where FileDescription(channel) != nil { return channel }
+    return nil
+  }
+
   /// The file of an offer or answer: the first channel that carries one.
   public static func find(in description: DataChannelDescription) -> FileDescription? {
     for channel in description.channels { if let file = FileDescription(channel) { return file } }

@@ -1,6 +1,7 @@
 import Config
 import EdgeCore
 import LinuxIO
+import SDP
 import SIP
 import Uplink
 import UserAgent
@@ -33,5 +34,34 @@ extension Node {
       uplink.perform { $0.answerMessage(handle, 500, at: $1, into: &$2) }
       log.error("messages.cannot-be-kept", ("why", why))
     }
+  }
+
+  /// Takes a text of a chat to keep it.
+  func keep(_ message: IncomingMessage) -> Bool {
+    guard let inbox else { return false }
+    switch inbox.take(message, now: reactor.wallClockSeconds, domain: configuration.rendezvous.domain) {
+    case .taken(let entry):
+      log.notice("message.received", ("from", entry.from), ("id", entry.id), ("bytes", "\(entry.text.utf8.count)"))
+      return true
+    case .known: return true
+    case .failed(let why):
+      log.error("messages.cannot-be-kept", ("why", why))
+      return false
+    }
+  }
+
+  /// Whether the call is for a file or a chat; then it is taken care of.
+  func isForFiles(_ handle: CallHandle, _ call: IncomingCall) -> Bool {
+    guard call.contentType == "application/sdp",
+      let offer = try? DataChannelDescription(parsing: call.body.span.bytes), !offer.channels.isEmpty,
+      call.serial == configuration.rendezvous.account
+        || feeds.contains(where: { $0.configuration.serial == call.serial })
+        || configuration.resources.contains(where: { $0.serial == call.serial })
+    else { return false }
+    guard hasRoom else {
+      refuse(handle, call, 486, "too many viewers", retryAfter: 10)
+      return true
+    }
+    return fileService.take(handle, call, offer, peerConfiguration)
   }
 }

@@ -19,7 +19,9 @@ extension Node {
     return NodeStatus(
       version: Version.current, node: configuration.node.name, link: link,
       nat: nat,
-      resources: resources, sessions: sessions.map { $0.status } + tunnels.map { $0.status }, health: health)
+      resources: resources,
+      sessions: sessions.map { $0.status } + tunnels.map { $0.status } + fileService.calls.map { $0.status },
+      health: health)
   }
 
   private var nat: NodeStatus.NAT {

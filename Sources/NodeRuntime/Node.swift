@@ -32,6 +32,7 @@ public final class Node {
   var tunnels: [TunnelSession] = []
   /// `nil` when messages cannot be kept.
   var inbox: Inbox?
+  let fileService: FileService
   private var networkWatch: NetworkWatch?
   private var publishTimer: Reactor.TimerToken?
   private var isStopping = false
@@ -55,6 +56,8 @@ public final class Node {
       configuration.rendezvous, stateDirectory: configuration.node.stateDirectory, registers: true)
     resolver = NameResolver(reactor: reactor)
     uplink = Uplink(reactor: reactor, resolver: resolver, configuration: material.uplink)
+    fileService = FileService(
+      reactor: reactor, uplink: uplink, material: material, files: configuration.files, log: log)
     do throws(SystemError) {
       for camera in configuration.cameras {
         feeds.append(try CameraFeed(configuration: camera, reactor: reactor, log: log))
@@ -64,7 +67,8 @@ public final class Node {
       throw SetupProblem("a camera's thread could not be started: \(error)")
     }
     // The node lives as long as the program, or is stopped: stop() breaks these cycles.
-    uplink.onEvent = { [unowned(unsafe) self] in receive($0) }
+    uplink.onEvent = { [unowned(unsafe) self] in if !fileService.receive($0) { receive($0) } }
+    fileService.onText = { [unowned(unsafe) self] in keep($0) }
     for feed in feeds {
       feed.onStateChanged = { [unowned(unsafe) self] in publishSoon() }
     }
@@ -90,6 +94,7 @@ public final class Node {
     natProbe = nil
     for session in sessions { end(session, hangUp: true, why: "node stopped") }
     for tunnel in tunnels { endTunnel(tunnel.handle, hangUp: true, why: "node stopped") }
+    fileService.stop()
     if let publishTimer { reactor.cancel(publishTimer) }
     uplink.onStopped = { [self] in
       for feed in feeds { feed.close() }
@@ -142,6 +147,7 @@ public final class Node {
   /// FLOWS of a viewer's request: decide first, gather only when the answer is yes.
   private func receive(_ handle: CallHandle, _ call: IncomingCall) {
     guard !isStopping else { return refuse(handle, call, 480, "stopping") }
+    if isForFiles(handle, call) { return }
     guard let feed = feeds.first(where: { $0.configuration.serial == call.serial }) else {
       if let resource = configuration.resources.first(where: { $0.serial == call.serial }) {
         return receive(handle, call, for: resource)
@@ -191,7 +197,7 @@ public final class Node {
     session.peer.accept(answer)
   }
 
-  var hasRoom: Bool { sessions.count + tunnels.count < Self.maximumSessions }
+  var hasRoom: Bool { sessions.count + tunnels.count + fileService.calls.count < Self.maximumSessions }
 
   var peerConfiguration: PeerConfiguration {
     var peer = PeerConfiguration()

@@ -50,11 +50,13 @@ public final class FileSender {
     switch event {
     case .progress(_, let confirmed): onEvent?(.progress(range.lowerBound + confirmed))
     case .delivered: end(.delivered)
+    // Of nothing there is no part a report could tell of; the response came when it was stored.
+    case .sent: if range.isEmpty { end(.delivered) }
     case .failed(_, 408), .ended: end(isUnreadable ? .failed(Self.unreadable) : .cut)
     case .failed(_, 413): end(isUnreadable ? .failed(Self.unreadable) : .failed("the receiver cannot store it"))
     case .failed(_, 400): end(.failed("it arrived otherwise than it was announced"))
     case .failed(_, let status): end(.failed(isUnreadable ? Self.unreadable : "the receiver refused it (\(status))"))
-    case .began, .piece, .received, .abandoned, .sent: break
+    case .began, .piece, .received, .abandoned: break
     }
     if isUnreadable { end(.failed(Self.unreadable)) }
   }

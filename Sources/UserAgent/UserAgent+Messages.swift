@@ -14,6 +14,13 @@ public struct IncomingMessage: Hashable, Sendable {
   public var id: String
   public var contentType: String
   public var body: [UInt8]
+
+  public init(sender: String, id: String, contentType: String, body: [UInt8]) {
+    self.sender = sender
+    self.id = id
+    self.contentType = contentType
+    self.body = body
+  }
 }
 
 /// One that waits for the owner to say that it is kept.

@@ -27,6 +27,23 @@ final class SerialSession {
   /// It cannot be had; called once.
   var onFailed: ((ExitCode, String) -> Void)?
   var onPathChanged: ((PeerPath) -> Void)?
+  /// A peer is about to make its offer: the owner announces its channels.
+  var onPrepare: ((PeerSession) -> Void)?
+  /// Whether the answer is to the owner's liking; when not, the owner ends the session itself.
+  var onAnswer: ((DataChannelDescription) -> Bool)?
+  /// Somebody is asked at the other end.
+  var onRinging: (() -> Void)?
+  /// What a refusal means to the owner; `nil` leaves it to the session.
+  var onRefused: ((StatusCode) -> Refusal?)?
+
+  enum Refusal {
+    case final(ExitCode, String)
+    /// Another call, prepared anew, at once.
+    case callAgain(String)
+  }
+
+  /// From the offer to the open session, somebody's thinking time included; `nil`: the usual.
+  var openLimit: Duration?
 
   private let reactor: Reactor
   private let account: AccountConfiguration
@@ -109,6 +126,7 @@ final class SerialSession {
       // A server that was never reached is an answer; one that was lost is waited for.
       if !hasStood, failures >= 3 { fail(.unreachable, why) }
     case .relaysOffered(let handle, let offers): if handle == call { findRelay(offers) }
+    case .callProgress(let handle, let status): if handle == call, status == 180 { onRinging?() }
     case .callAnswered(let handle, _, let body): answered(handle, body)
     case .callEnded(let handle, let end): callEnded(handle, end)
     case .info(let handle, let contentType, let body):
@@ -134,7 +152,8 @@ final class SerialSession {
       peer.relaySettled()
     }
     do throws(SDPError) {
-      peer.accept(try DataChannelDescription(parsing: body.span.bytes))
+      let answer = try DataChannelDescription(parsing: body.span.bytes)
+      if onAnswer?(answer) ?? true { peer.accept(answer) }
     } catch {
       uplink.perform { $0.hangUp(handle, at: $1, into: &$2) }
       fail(.no, "the node's answer makes no sense: \(error)")
@@ -156,6 +175,14 @@ final class SerialSession {
   }
 
   private func refused(_ status: StatusCode) {
+    switch onRefused?(status) {
+    case .final(let code, let why): return fail(code, why)
+    case .callAgain(let why):
+      closePeer()
+      onLost?(why)
+      return prepareOffer()
+    case nil: break
+    }
     switch status.value {
     case 404: fail(.no, "no \(serial), or it is not yours to use: edge devices lists those you may")
     case 480 where !hasStood: fail(.no, "\(serial) is offline: its node is not connected to \(account.domain)")
@@ -201,6 +228,7 @@ final class SerialSession {
     guard !isOver, peer == nil else { return }
     var configuration = PeerConfiguration()
     configuration.policy = policy
+    if let openLimit { configuration.openLimit = openLimit }
     if let stunServer { configuration.stunServers = [stunServer] }
     let session = PeerSession(reactor: reactor, identity: material.identity, configuration: configuration)
     peer = session
@@ -208,6 +236,7 @@ final class SerialSession {
       isAwaitingRelays = true
       session.expectRelay()
     }
+    onPrepare?(session)
     session.onChannel = { [unowned(unsafe) self] channel in onChannel?(channel) }
     session.onOpen = { [unowned(unsafe) self] in opened() }
     session.onPathChanged = { [unowned(unsafe) self] path in onPathChanged?(path) }
@@ -242,6 +271,16 @@ final class SerialSession {
     forgetPeer()
     if let handle { uplink.perform { $0.hangUp(handle, at: $1, into: &$2) } }
     again(reason.description)
+  }
+
+  /// Gives the session up for a new one.
+  func renew(_ why: String) {
+    guard !isOver, peer != nil else { return }
+    let handle = call
+    call = nil
+    if let handle { uplink.perform { $0.hangUp(handle, at: $1, into: &$2) } }
+    uplink.networkChanged()
+    again(why)
   }
 
   /// What stood and went away is made again, a little later each time; what never did is an answer.

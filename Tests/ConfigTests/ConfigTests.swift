@@ -57,6 +57,24 @@ private func nodeComplaints(_ text: String) -> String {
 struct NodeConfigurationTests {
   static let minimal = "rendezvous: { uri: \"sips:h.example\", account: a, password-file: p }\n"
 
+  @Test func `files are shared and taken only where the configuration says so`() throws {
+    #expect(try node(designNode).files == .init())
+    let files = try node(designNode + "\nfiles: { share: rec, by-serial: true, inbox: /var/in, max-size: 500M }").files
+    #expect(files == .init(share: "/etc/edge/rec", isBySerial: true, inbox: "/var/in", maximumSize: 500_000_000))
+    for (text, hint) in [
+      ("{ share: /a, inbox: /a }", "another folder"), ("{ inbox: /a, max-size: 5X }", "500M"),
+      ("{ max-size: 5G }", "without inbox"), ("{ by-serial: true }", "without share"),
+      ("{ inbox: /a, max-size: 99999999999999999999 }", "500M"), ("{ shares: /a }", "did you mean share"),
+    ] {
+      do {
+        _ = try node(designNode + "\nfiles: " + text)
+        Issue.record("\(text) is taken")
+      } catch {
+        #expect(error.description.contains(hint), "\(error)")
+      }
+    }
+  }
+
   @Test func `the design's example is understood`() throws {
     let configuration = try node(designNode)
     #expect(configuration.node.name == "gate-box")

@@ -138,6 +138,11 @@ def frame_benchmark():
     return build_step("frame-benchmark", ["swift", "build", "-c", "release", "--product", "frame-benchmark"], 900)
 
 
+def peer_benchmark():
+    """Two sessions in one program, over the loopback interface."""
+    return build_step("peer-benchmark", ["swift", "build", "-c", "release", "--product", "peer-benchmark"], 900)
+
+
 def interop(only):
     outcome = programs()
     outcome.add(frame_benchmark())
@@ -151,6 +156,7 @@ def bench(only):
     outcome = programs()
     outcome.add(build_step("firmware", ["Firmware/build", "--arch", "x86_64"], 1500))
     outcome.add(frame_benchmark())
+    outcome.add(peer_benchmark())
     if outcome.failed:
         return outcome
     outcome.add(pool.run("bench", [ROOT / "Tests" / "Benchmarks"], only, LOGS, places=1))

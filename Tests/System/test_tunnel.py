@@ -49,11 +49,31 @@ print("stalled", flush=True)
 time.sleep(600)
 """
 
+# A camera of another make: GStreamer's own RTSP server. Debian's interpreter has the bindings.
+RTSP_SERVER = """
+import gi
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer
+Gst.init(None)
+server = GstRtspServer.RTSPServer(address="192.168.50.2", service="554")
+factory = GstRtspServer.RTSPMediaFactory()
+factory.set_launch("( videotestsrc is-live=true ! video/x-raw,format=I420,width=640,height=480,framerate=25/1 "
+                   "! jpegenc ! rtpjpegpay name=pay0 )")
+factory.set_shared(True)
+server.get_mount_points().add_factory("/camera", factory)
+server.attach(None)
+print("serving", flush=True)
+GLib.MainLoop().run()
+"""
+
 RESOURCES = [
     {"serial": "NVR-HTTP", "type": "http", "ip": "192.168.50.2", "port": 8080},
     {"serial": "NVR-TCP", "type": "tcp", "ip": "192.168.50.2", "port": 9000},
     {"serial": "NVR-SSH", "type": "tcp", "ip": "192.168.50.2", "port": 22},
     {"serial": "NVR-DEAD", "type": "tcp", "ip": "192.168.50.2", "port": 9},
+    {"serial": "NVR-WEB", "type": "http", "ip": "192.168.50.2", "port": 80},
+    {"serial": "NVR-RTSP", "type": "rtsp", "ip": "192.168.50.2", "port": 554},
 ]
 SERIALS = ["CAM-1"] + [each["serial"] for each in RESOURCES]
 
@@ -173,6 +193,55 @@ class Tunnels(Case):
         scene.node.ready()
         self.wait_until(lambda: self.curl(scene.b, port, "", timeout=5).stdout == "the device's own page\n", 40,
                         process.text)
+
+    def test_lighttpd_and_a_gstreamer_rtsp_camera_are_used_by_their_own_clients(self):
+        machine, server, node = one_machine(self, resources=RESOURCES)
+        device = self.device(Network(self), machine)
+        node.ready()
+        viewer = Viewer(self, machine, server, serials=SERIALS)
+        configuration = self.folder / "lighttpd.conf"
+        configuration.write_text(f'server.document-root = "{self.files}"\nserver.bind = "192.168.50.2"\n'
+                                 f'server.port = 80\nserver.errorlog = "{self.folder}/lighttpd.log"\n')
+        self.start("lighttpd", ["/usr/sbin/lighttpd", "-D", "-f", configuration], device)
+        camera = self.start("rtsp", ["/usr/bin/python3", "-c", RTSP_SERVER], device)
+        camera.wait_for("serving", 20)
+
+        web, port = self.tunnel(viewer, "NVR-WEB")
+        head = self.curl(machine, port, "index.html", "-i").stdout
+        self.assertIn("Server: lighttpd", head)
+        self.assertIn("the device's own page", head)
+        part = self.curl(machine, port, "big", "-r", "1000000-1000099", "-o", self.folder / "part")
+        self.assertEqual(part.returncode, 0, part.stderr)
+        with open(self.files / "big", "rb") as f:
+            f.seek(1_000_000)
+            self.assertEqual((self.folder / "part").read_bytes(), f.read(100))
+        started = time.monotonic()
+        done = self.curl(machine, port, "big", "-o", self.folder / "copy")
+        seconds = time.monotonic() - started
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(digest(self.folder / "copy"), digest(self.files / "big"))
+
+        # A client that stalls in another tunnel of the same node, while pictures are watched.
+        stalled = self.start("stalled", ["python3", "-c", STALLED_CLIENT, "127.0.0.1", port], machine)
+        stalled.wait_for("stalled", 10)
+        rtsp, port = self.tunnel(viewer, "NVR-RTSP")
+        pictures = self.folder / "pictures"
+        pictures.mkdir()
+        started = time.monotonic()
+        done = self.complete(
+            ["gst-launch-1.0", "-q", "rtspsrc", f"location=rtsp://127.0.0.1:{port}/camera", "protocols=tcp", "latency=0",
+             "!", "rtpjpegdepay", "!", "identity", "eos-after=75", "!", "multifilesink", f"location={pictures}/%03d.jpg"],
+            machine, timeout=40)
+        span = time.monotonic() - started
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        found = sorted(pictures.iterdir())
+        self.assertGreaterEqual(len(found), 70)
+        for each in found:
+            self.assertEqual((each.read_bytes()[:2], each.read_bytes()[-2:]), (b"\xff\xd8", b"\xff\xd9"))
+        size = (self.files / "big").stat().st_size
+        self.note(f"lighttpd {size / seconds / 1e6:.1f} MB/s; RTSP {len(found)} pictures in {span:.1f} s beside a stalled "
+                  f"client; RSS tunnels {web.resident_bytes() >> 20} and {rtsp.resident_bytes() >> 20} MB, node "
+                  f"{node.process.resident_bytes() >> 20} MB")
 
     def ssh(self, scene, device):
         """A real SSH server and client, with a key made for the test."""

@@ -1,0 +1,1 @@
+../Fuzz/Sources/FuzzFiles/FileCheck.swift
