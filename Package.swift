@@ -206,7 +206,8 @@ let testTargets: [Target] = [
   tests("SecureStreams", ["EdgeCore", "LinuxIO", "SecureTransport"]),
   tests("PeerSession", ["EdgeCore", "STUN", "ICE", "SDP", "LinuxIO", "SecureTransport", "SCTPTransport", "SimNet"]),
   tests(
-    "PeerMessaging", ["EdgeCore", "MSRP", "FileTransfer", "SDP", "LinuxIO", "SecureTransport", "PeerSession"]),
+    "PeerMessaging",
+    ["EdgeCore", "MSRP", "FileTransfer", "SDP", "LinuxIO", "SecureTransport", "PeerSession", "SCTPTransport"]),
   tests("RendezvousLogic", ["EdgeCore", "STUN", "SIP", "CPIM", "StatusModel", "SecureTransport"]),
   tests("Storage", ["EdgeCore"]),
   tests(

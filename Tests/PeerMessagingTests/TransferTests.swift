@@ -5,6 +5,7 @@ import LinuxIO
 import MSRP
 import PeerMessaging
 import PeerSession
+import SCTPTransport
 import SDP
 import SecureTransport
 import Testing
