@@ -63,13 +63,15 @@ final class MSRPPair {
 struct TransferTests {
   private let reactor: Reactor
   private let folder: Scratch
+  /// A file whose last name goes is a changed file.
+  private let there: Scratch
   private let source: FileSource
   private let content = FileSinkTests.content
 
   init() throws {
     reactor = try Reactor()
     folder = try Scratch()
-    let there = try Scratch()
+    there = try Scratch()
     try there.write("clip.y4m", content)
     let file = try RandomAccessFile(reading: there.path + "/clip.y4m")
     source = FileSource(
