@@ -22,10 +22,13 @@ public struct EncodedFrame: Sendable {
 public enum FrameQuality: Hashable, Sendable {
   /// Bit-exact.
   case lossless
-  /// No sample differs by more than this, 1...4.
+  /// No sample differs by more than this, 1 to ``largestError``; what is outside is taken for the nearest, 0 for lossless.
   case maximumError(Int)
   /// Blocks that changed by no more than the camera's own noise are left as they were.
   case gate
+
+  /// What ``maximumError(_:)`` may be at most.
+  public static let largestError = 4
 }
 
 /// Turns the raw pictures of one source into frames.

@@ -18,7 +18,7 @@ struct PartWriter: ~Copyable {
   private var fewestInClass = 9000
 
   /// Runs of fewer symbols always have a code of their own: its header is shorter.
-  static let fewestToKeep = 4096
+  static let fewestToKeep = 2048
 
   private let layout: PlaneLayout
   private let kernels: Kernels
@@ -142,7 +142,7 @@ struct PartWriter: ~Copyable {
     var blocks: [32 of Int] = .init(repeating: 0)
     for block in 0..<count { unsafe blocks[Int(map[first + block] & 31)] += 1 }
     let joined =
-      lastJoined.map { Self.joinFew($0, blocks, fewest: fewestInClass / 4) }
+      lastJoined.map { Self.joinFew($0, blocks, fewest: fewestInClass / 3) }
       ?? Self.join(blocks, parts: 1, fewest: fewestInClass)
     var joinedBlocks: [32 of Int] = .init(repeating: 0)
     for kind in 0..<BlockClass.count { joinedBlocks[Int(joined[kind])] += blocks[kind] }

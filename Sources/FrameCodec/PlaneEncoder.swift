@@ -94,7 +94,7 @@ struct PlaneEncoder: ~Copyable {
     case .lossless: noise.adapt(&analysis, averages: format.pixelFormat != .y16)
     case .maximumError(let error):
       noise.adapt(&analysis, averages: false)
-      analysis.step = Int16(2 * error + 1)
+      analysis.step = Int16(2 * max(0, min(FrameQuality.largestError, error)) + 1)
     case .gate:
       noise.adapt(&analysis, averages: false)
       analysis.gate = noise.gate

@@ -22,6 +22,19 @@ struct NearLosslessTests {
     }
   }
 
+  @Test(arguments: [(-1, 0), (0, 0), (5, 4), (1000, 4)])
+  func `an error that cannot be promised is taken for the nearest that can`(asked: Int, promised: UInt8) throws {
+    let format = try #require(PictureFormat(width: 64, height: 48, pixelFormat: .yu12))
+    var source = Footage(format, .noisyCard, seed: 4)
+    var encoder = FrameEncoder(format: format, configuration: .init(quality: .maximumError(asked)))
+    var decoder = FrameDecoder()
+    for number in 0..<3 {
+      let decoded = try decoder.receiveAll(encoder.encode(source.picture(number), number).parts)
+      #expect(decoded.header.maximumError == promised)
+      #expect(decoded.header.isExact == (promised == 0))
+    }
+  }
+
   @Test(arguments: rawKinds)
   func `a gate keeps its promise too`(kind: PixelFormat) throws {
     let format = try #require(PictureFormat(width: 98, height: 54, pixelFormat: kind))
