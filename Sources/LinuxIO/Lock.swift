@@ -19,6 +19,11 @@ public final class Lock: @unchecked Sendable {
     defer { pthread_mutex_unlock(mutex) }
     return body()
   }
+
+  /// For those who cannot use ``withLock(_:)``; ``release()`` must follow on the same thread.
+  public func acquire() { pthread_mutex_lock(mutex) }
+
+  public func release() { pthread_mutex_unlock(mutex) }
 }
 
 /// A bounded queue a thread waits on: work handed from the reactor to a worker.

@@ -6,6 +6,27 @@ public enum ProcessFacts {
 
   public static var userID: UInt32 { geteuid() }
 
+  /// Processors this process may run on, at least one.
+  public static var processors: Int {
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 128) { mask in
+      mask.initialize(repeating: 0)
+      guard sched_getaffinity(0, 1024, mask.baseAddress!) > 0 || mask.contains(where: { $0 != 0 }) else { return 1 }
+      return max(1, mask.reduce(0) { $0 + $1.nonzeroBitCount })
+    }
+  }
+
+  /// Lets this process open as many descriptors as the system permits it; services are started with fewer
+  /// (RLIMIT_NOFILE: the soft limit becomes the hard one). Returns the limit there is now.
+  @discardableResult
+  public static func raiseDescriptorLimit() -> UInt64 {
+    var limit = rlimit()
+    guard edge_get_descriptor_limit(&limit) == 0 else { return 0 }
+    let before = limit.rlim_cur
+    guard limit.rlim_cur < limit.rlim_max else { return UInt64(before) }
+    limit.rlim_cur = limit.rlim_max
+    return UInt64(edge_set_descriptor_limit(&limit) == 0 ? limit.rlim_cur : before)
+  }
+
   /// Bytes of physical memory in use; `nil` without /proc.
   public static var residentBytes: Int? {
     guard let text = try? File.read("/proc/self/statm", maxBytes: 256) else { return nil }

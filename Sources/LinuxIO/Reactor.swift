@@ -48,6 +48,9 @@ public final class Reactor {
   /// Buffers every socket of this reactor receives into, one after the other.
   private(set) lazy var arena = ReceiveArena()
 
+  /// Called at the end of every turn, for work that is better done once for all of it.
+  var onTurnEnd: (() -> Void)?
+
   private let epoll: FileDescriptor
   private let alarm: FileDescriptor
   private let events: UnsafeMutablePointer<epoll_event>
@@ -162,6 +165,7 @@ public final class Reactor {
         left -= 1
       }
     }
+    onTurnEnd?()
   }
 
   private func wait(_ limit: Duration?) throws(SystemError) -> Int32 {

@@ -1,5 +1,5 @@
 import CLinux
-import EdgeCore
+public import EdgeCore
 
 // The kernel's struct sockaddr_in and sockaddr_in6, written by offset: their layout is the
 // Linux ABI, and their unions do not import into Swift.
@@ -63,6 +63,20 @@ extension IPAddress {
       start.storeBytes(of: high.bigEndian, as: UInt64.self)
       start.storeBytes(of: low.bigEndian, toByteOffset: 8, as: UInt64.self)
     }
+  }
+}
+
+extension SocketAddress {
+  /// Finds out whether a socket that shares its address with none can be bound here; returns the address, with a port
+  /// instead of 0. Those that share one would share it with other programs of the same user, too.
+  @discardableResult
+  public func bindable(isTCP: Bool) throws(SystemError) -> SocketAddress {
+    let type = isTCP ? SOCK_STREAM : SOCK_DGRAM
+    let socket = try SocketCall.open(family: ip.kernelFamily, type: type.rawValue)
+    if !ip.isV4 { try SocketCall.setOption(socket.raw, SocketLevel.ipv6, IPV6_V6ONLY, 1) }
+    if isTCP { try SocketCall.setOption(socket.raw, SOL_SOCKET, SO_REUSEADDR, 1) }
+    try SocketCall.bind(socket.raw, self)
+    return SocketCall.localAddress(socket.raw) ?? self
   }
 }
 

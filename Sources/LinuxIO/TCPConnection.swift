@@ -11,6 +11,8 @@ public final class TCPConnection: StreamSocket {
     public var userTimeout: Duration?
     /// The local address to connect from; port 0 lets the kernel choose.
     public var source: SocketAddress?
+    /// A ``TCPListener`` that shares its address is bound to the same.
+    public var sharesSource = false
 
     public init(connectTimeout: Duration = .seconds(10), userTimeout: Duration? = nil, source: SocketAddress? = nil) {
       self.connectTimeout = connectTimeout
@@ -30,6 +32,7 @@ public final class TCPConnection: StreamSocket {
     do throws(SystemError) {
       let socket = try SocketCall.open(family: peer.ip.kernelFamily, type: SOCK_STREAM.rawValue)
       try prepare(socket.raw, userTimeout: options.userTimeout)
+      if options.sharesSource { try SocketCall.setOption(socket.raw, SOL_SOCKET, SO_REUSEPORT, 1) }
       if let source = options.source { try SocketCall.bind(socket.raw, source) }
       do throws(SystemError) {
         try systemCall("connect") { peer.withKernelAddress { edge_connect(socket.raw, $0, $1) } }
@@ -103,12 +106,13 @@ public final class TCPListener {
   private let userTimeout: Duration?
   private var acceptor: Acceptor?
 
-  /// `userTimeout` as in ``TCPConnection/Options``, for the connections accepted.
+  /// `userTimeout` as in ``TCPConnection/Options``, for the connections accepted. `sharesAddress` lets connections
+  /// be made from the same address.
   public init(
-    reactor: Reactor, bind address: SocketAddress, userTimeout: Duration? = nil
+    reactor: Reactor, bind address: SocketAddress, userTimeout: Duration? = nil, sharesAddress: Bool = false
   ) throws(SystemError) {
     let socket = try SocketCall.open(family: address.ip.kernelFamily, type: SOCK_STREAM.rawValue)
-    try SocketCall.setOption(socket.raw, SOL_SOCKET, SO_REUSEADDR, 1)
+    try SocketCall.setOption(socket.raw, SOL_SOCKET, sharesAddress ? SO_REUSEPORT : SO_REUSEADDR, 1)
     if !address.ip.isV4 { try SocketCall.setOption(socket.raw, SocketLevel.ipv6, IPV6_V6ONLY, 1) }
     try SocketCall.bind(socket.raw, address)
     try systemCall("listen \(address)") { listen(socket.raw, SOMAXCONN) }

@@ -9,6 +9,8 @@ public enum NodeProgram {
   /// Runs until SIGTERM or SIGINT. What keeps it from beginning is printed for the person who started it.
   public static func run(_ configuration: NodeConfiguration, log: Log) -> ExitCode {
     SignalSource.ignoreBrokenPipes()
+    // Every viewer's session and tunnel takes some.
+    ProcessFacts.raiseDescriptorLimit()
     do throws(SetupProblem) {
       return try serve(configuration, log)
     } catch {

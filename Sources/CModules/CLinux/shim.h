@@ -121,6 +121,13 @@ extern int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int fl
 static inline int edge_recvmmsg(int fd, struct edge_message *messages, unsigned int count, int flags) {
   return recvmmsg(fd, (struct mmsghdr *)messages, count, flags, 0);
 }
+extern int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags);
+static inline int edge_sendmmsg(int fd, struct edge_message *messages, unsigned int count, int flags) {
+  return sendmmsg(fd, (struct mmsghdr *)messages, count, flags);
+}
+static inline int edge_get_descriptor_limit(struct rlimit *limit) { return getrlimit(RLIMIT_NOFILE, limit); }
+static inline int edge_set_descriptor_limit(const struct rlimit *limit) { return setrlimit(RLIMIT_NOFILE, limit); }
+extern int sched_getaffinity(pid_t process, size_t bytes, void *mask);
 extern int pthread_setname_np(pthread_t thread, const char *name);
 
 static inline struct cmsghdr *edge_cmsg_first(struct msghdr *message) { return CMSG_FIRSTHDR(message); }

@@ -1,0 +1,224 @@
+import CLinux
+public import EdgeCore
+
+/// The UDP sockets of a relay: datagrams are received many at a time (recvmmsg, UDP_GRO) and what is made of them is
+/// sent many at a time (sendmmsg, UDP_SEGMENT), once in each turn of the reactor, from where they were received.
+///
+/// One pump for each reactor, which keeps it alive until ``close()``. What keeps a datagram from leaving is loss: counted, not reported.
+public final class DatagramPump {
+  /// Where the last datagram of a kind went, so that the next one may join it. One for each pair of ends.
+  public struct Lane {
+    var epoch: UInt32 = 0
+    var train: Int32 = 0
+
+    public init() {}
+
+    init(epoch: UInt32, train: Int32) {
+      self.epoch = epoch
+      self.train = train
+    }
+  }
+
+  /// An ICMP error about a datagram sent before.
+  public struct Unreachable: Hashable, Sendable {
+    public var type: UInt8
+    public var code: UInt8
+    /// The path's MTU in bytes where the error tells it, else 0.
+    public var mtu: UInt32
+    /// Whereto the datagram was sent.
+    public var destination: SocketAddress
+  }
+
+  /// `bytes` is borrowed until ``flush()``; `to` is the local address it came to.
+  public var onDatagram: ((_ port: DatagramPort, _ bytes: RawSpan, _ from: SocketAddress, _ to: SocketAddress) -> Void)?
+  public var onUnreachable: ((_ port: DatagramPort, Unreachable) -> Void)?
+
+  let reactor: Reactor
+  let trains = DatagramTrains()
+  private let slots = UnsafeMutableRawPointer.allocate(byteCount: slotCount * slotStride, alignment: 4096)
+  private let messages = UnsafeMutablePointer<edge_message>.allocate(capacity: slotCount)
+  private let vectors = UnsafeMutablePointer<iovec>.allocate(capacity: slotCount)
+  private let names = UnsafeMutableRawPointer.allocate(byteCount: slotCount * 32, alignment: 8)
+  private let controls = UnsafeMutableRawPointer.allocate(byteCount: slotCount * controlBytes, alignment: 8)
+  /// Slots that hold what was received since the last flush.
+  private var used = 0
+  /// What is sent and was not received, until the next flush.
+  private var copies: [[UInt8]] = []
+  private var coalescing: Coalescing?
+
+  private static let slotCount = 64
+  /// A whole datagram; not a power of two, so that slots do not compete for the same lines of the cache.
+  private static let slotStride = 65_536 + 17 * 64
+  private static let controlBytes = 64
+  /// Datagrams fetched from one socket by one call.
+  private static let batch = 32
+  private static let batchesPerEvent = 4
+
+  /// When packets come often, the loop rests for so short a time that nobody notices it, and takes what came meanwhile
+  /// at once, as network interfaces moderate their interrupts.
+  public struct Coalescing: Hashable, Sendable {
+    public var rest: Duration
+    /// Datagrams a second from which on it pays.
+    public var threshold: Int
+
+    public init(rest: Duration = .microseconds(100), threshold: Int = 5000) {
+      self.rest = rest
+      self.threshold = threshold
+    }
+  }
+
+  /// `coalescing` is for a reactor that does nothing else.
+  public init(reactor: Reactor, coalescing: Coalescing? = nil) {
+    self.reactor = reactor
+    self.coalescing = coalescing
+    for index in 0..<Self.slotCount {
+      vectors[index] = iovec(iov_base: slots + index * Self.slotStride, iov_len: 65_536)
+      messages[index] = edge_message()
+    }
+    reactor.onTurnEnd = { self.endTurn() }
+  }
+
+  deinit {
+    slots.deallocate()
+    messages.deallocate()
+    vectors.deallocate()
+    names.deallocate()
+    controls.deallocate()
+  }
+
+  /// Close its ports before.
+  public func close() {
+    flush()
+    reactor.onTurnEnd = nil
+    onDatagram = nil
+    onUnreachable = nil
+  }
+
+  public var unsentDatagrams: UInt64 { trains.unsentDatagrams }
+
+  // MARK: Sending
+
+  /// Sends a part of a datagram that was received in this turn: `header`, at most 64 bytes, then `payload`, then
+  /// `padding` zeros.
+  public func forward(
+    _ payload: RawSpan, header: [UInt8], padding: Int, over port: DatagramPort, to destination: SocketAddress,
+    from source: IPAddress? = nil, lane: inout Lane
+  ) {
+    guard port.isOpen, destination.ip.isV4 == port.localAddress.ip.isV4 else { return }
+    if trains.isFull { trains.flush() }
+    payload.withUnsafeBytes {
+      trains.add(
+        $0, header: header, padding: padding, to: destination, from: port.isWildcard ? source : nil,
+        over: port.raw, isShared: port.isShared, lane: &lane)
+    }
+  }
+
+  /// Sends other bytes, behind what was forwarded before.
+  public func send(
+    _ bytes: [UInt8], over port: DatagramPort, to destination: SocketAddress, from source: IPAddress? = nil
+  ) {
+    // An array that is kept does not move.
+    copies.append(bytes)
+    let span = copies[copies.count - 1].span
+    var lane = Lane()
+    forward(span.bytes, header: [], padding: 0, over: port, to: destination, from: source, lane: &lane)
+  }
+
+  /// Sends what waits. Called at the end of every turn.
+  public func flush() {
+    trains.flush()
+    used = 0
+    if !copies.isEmpty { copies.removeAll(keepingCapacity: true) }
+  }
+
+  // MARK: Receiving
+
+  func receive(_ port: DatagramPort) {
+    for _ in 0..<Self.batchesPerEvent {
+      if used + Self.batch > Self.slotCount { flush() }
+      guard port.isOpen else { return }
+      let first = used
+      prepare(first)
+      let count = edge_recvmmsg(port.raw, messages + first, UInt32(Self.batch), Int32(MSG_DONTWAIT))
+      // Nothing left, interrupted, or an ICMP error, which the error queue tells of.
+      guard count > 0 else { return }
+      used += Int(count)
+      received += Int(count)
+      for index in first..<first + Int(count) {
+        // Closed by the handler of an earlier one: the rest is nobody's.
+        guard port.isOpen else { return }
+        deliver(port, index)
+      }
+      if Int(count) < Self.batch { return }
+    }
+  }
+
+  private func prepare(_ first: Int) {
+    for index in first..<first + Self.batch {
+      messages[index].header.msg_name = names + index * 32
+      messages[index].header.msg_namelen = 32
+      messages[index].header.msg_iov = vectors + index
+      messages[index].header.msg_iovlen = 1
+      messages[index].header.msg_control = controls + index * Self.controlBytes
+      messages[index].header.msg_controllen = Self.controlBytes
+    }
+  }
+
+  private func deliver(_ port: DatagramPort, _ index: Int) {
+    guard let source = SocketAddress(kernelAddress: names + index * 32) else { return }
+    var local = port.localAddress
+    var segment = 0
+    if messages[index].header.msg_controllen > 0 {
+      let header = UnsafeMutableRawPointer(messages + index).assumingMemoryBound(to: msghdr.self)
+      if port.isWildcard, let ip = ControlReader.localAddress(header) { local.ip = ip }
+      segment = ControlReader.segmentBytes(header)
+    }
+    let start = UnsafeRawPointer(slots + index * Self.slotStride)
+    let count = Int(messages[index].length)
+    guard segment > 0, segment < count else {
+      onDatagram?(port, UnsafeRawBufferPointer(start: start, count: count).bytes, source, local)
+      return
+    }
+    // Several datagrams of one sender, merged on their way in.
+    var offset = 0
+    while offset < count, port.isOpen {
+      let length = min(segment, count - offset)
+      // Sending them away may have emptied the queue, never the slot.
+      onDatagram?(port, UnsafeRawBufferPointer(start: start + offset, count: length).bytes, source, local)
+      offset += length
+      received += 1
+    }
+  }
+
+  /// Reads the error queue (`IP_RECVERR`).
+  func receiveErrors(_ port: DatagramPort) {
+    for _ in 0..<Self.batch {
+      guard port.isOpen, let error = ControlReader.nextError(port.raw) else { return }
+      onUnreachable?(port, error)
+    }
+  }
+
+  // MARK: Coalescing
+
+  private var received = 0
+  private var windowStart = Instant.zero
+  private var windowCount = 0
+  private var isBusy = false
+
+  private func endTurn() {
+    flush()
+    guard let coalescing else { return }
+    let taken = received
+    received = 0
+    windowCount += taken
+    let window = reactor.now - windowStart
+    if window >= .milliseconds(10) {
+      isBusy = Int64(windowCount) * 1_000_000_000 > Int64(coalescing.threshold) * window.wholeNanoseconds
+      windowStart = reactor.now
+      windowCount = 0
+    }
+    guard isBusy, taken < Self.batch else { return }
+    var time = timespec(tv_sec: 0, tv_nsec: Int(coalescing.rest.wholeNanoseconds))
+    nanosleep(&time, nil)
+  }
+}
