@@ -38,6 +38,9 @@ final class Allocation {
   let transaction: TransactionID
   let lifetime: Duration
   let usesFingerprint: Bool
+  let began: Instant
+  /// RFC 6062: its relayed address takes and makes TCP connections instead.
+  let isTCP: Bool
   /// At most one of each family.
   var relays: [Relay] = []
   var permissions: [Permission] = []
@@ -45,8 +48,14 @@ final class Allocation {
   var reservationToken: UInt64?
   var missingFamily: (family: AddressFamily, code: ErrorCode)?
   var traffic = TURNServer.Traffic()
+  /// It has relayed as much as one allocation may.
+  var isUsedUp = false
 
-  init(flow: ClientFlow, identity: TURNServer.Identity, request: ReceivedMessage, lifetime: Duration) {
+  init(
+    flow: ClientFlow, identity: TURNServer.Identity, request: ReceivedMessage, lifetime: Duration, at now: Instant
+  ) {
+    began = now
+    isTCP = request.message.uint32(.requestedTransport).map { $0 >> 24 } == UInt32(RequestedTransport.tcp)
     self.flow = flow
     username = identity.username
     session = identity.session

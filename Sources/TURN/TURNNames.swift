@@ -11,6 +11,13 @@ extension Method {
   public static let channelBind = Method(rawValue: 0x009)
 }
 
+/// RFC 6062 §6.1.
+extension Method {
+  public static let connect = Method(rawValue: 0x00A)
+  public static let connectionBind = Method(rawValue: 0x00B)
+  public static let connectionAttempt = Method(rawValue: 0x00C)
+}
+
 /// RFC 8656 §18.
 extension AttributeType {
   public static let channelNumber = AttributeType(rawValue: 0x000C)
@@ -25,6 +32,8 @@ extension AttributeType {
   public static let reservationToken = AttributeType(rawValue: 0x0022)
   public static let additionalAddressFamily = AttributeType(rawValue: 0x8000)
   public static let addressErrorCode = AttributeType(rawValue: 0x8001)
+  /// RFC 6062 §6.2.
+  public static let connectionID = AttributeType(rawValue: 0x002A)
   public static let icmp = AttributeType(rawValue: 0x8004)
 
   /// The comprehension-required attributes a relay and its client understand. DONT-FRAGMENT is not
@@ -33,7 +42,7 @@ extension AttributeType {
     if isKnownToBinding { return true }
     switch self {
     case .channelNumber, .lifetime, .xorPeerAddress, .data, .xorRelayedAddress, .requestedAddressFamily, .evenPort,
-      .requestedTransport, .reservationToken:
+      .requestedTransport, .reservationToken, .connectionID:
       return true
     default: return false
     }
@@ -48,6 +57,9 @@ extension ErrorCode {
   public static let wrongCredentials = ErrorCode(rawValue: 441)
   public static let unsupportedTransport = ErrorCode(rawValue: 442)
   public static let peerAddressFamilyMismatch = ErrorCode(rawValue: 443)
+  /// RFC 6062 §6.3.
+  public static let connectionAlreadyExists = ErrorCode(rawValue: 446)
+  public static let connectionTimeoutOrFailure = ErrorCode(rawValue: 447)
   public static let allocationQuotaReached = ErrorCode(rawValue: 486)
   public static let insufficientCapacity = ErrorCode(rawValue: 508)
 }

@@ -30,16 +30,24 @@ extension TURNServer {
       }
       return refuse(request, .allocationMismatch, into: &out)
     }
-    switch judge(request.message) {
+    switch judge(request.message, request.flow) {
     case .refuse(let code, let attributes): refuse(request, code, attributes, into: &out)
     case .plan(let plan): allocate(request, plan, at: now, into: &out)
     }
   }
 
   /// The checks of RFC 8656 §7.2 behind the first two, in their order.
-  private func judge(_ message: STUNMessage) -> Verdict {
+  private func judge(_ message: STUNMessage, _ flow: ClientFlow) -> Verdict {
     guard let transport = message[.requestedTransport], transport.value.count == 4 else { return .refuse(.badRequest) }
-    guard transport.value[0] == RequestedTransport.udp else { return .refuse(.unsupportedTransport) }
+    switch transport.value[0] {
+    case RequestedTransport.udp: break
+    case RequestedTransport.tcp:
+      // RFC 6062 §5.1: over TCP or TLS, and with nothing that is about datagrams.
+      guard flow.transport.isStream, message[.dontFragment] == nil, message[.evenPort] == nil,
+        message[.reservationToken] == nil, message[.additionalAddressFamily] == nil
+      else { return .refuse(.badRequest) }
+    default: return .refuse(.unsupportedTransport)
+    }
     if message[.dontFragment] != nil { return .refuse(.unknownAttribute, [.unknownAttributes([.dontFragment])]) }
     let evenPort = message[.evenPort]
     let requested = message[.requestedAddressFamily]
@@ -49,7 +57,9 @@ extension TURNServer {
       guard token.value.count == 8, evenPort == nil, requested == nil, additional == nil else {
         return .refuse(.badRequest)
       }
-      guard let number = message.uint64(.reservationToken), let reservation = reservations[number] else {
+      guard let number = message.uint64(.reservationToken),
+        let reservation = ledger.withLock({ $0.reservations[number] })
+      else {
         return .refuse(.insufficientCapacity)
       }
       return .plan(Plan(families: [reservation.address.ip.family], reservation: number))
@@ -92,15 +102,16 @@ extension TURNServer {
   ) {
     let session = request.identity.session
     let wanted = plan.wish == .evenWithNext ? 2 : plan.reservation == nil ? 1 : 0
-    guard usage[session, default: 0] + wanted <= configuration.allocationsPerSession else {
+    let (used, allocated) = ledger.withLock { ($0.usage[session, default: 0], $0.allocations) }
+    guard used + wanted <= configuration.allocationsPerSession else {
       return refuse(request, .allocationQuotaReached, into: &out)
     }
-    guard allocations.count < configuration.maximumAllocations else {
+    guard allocated < configuration.maximumAllocations else {
       return refuse(request, .insufficientCapacity, into: &out)
     }
     let allocation = Allocation(
       flow: request.flow, identity: request.identity, request: request.received,
-      lifetime: lifetime(wanted: request.message.uint32(.lifetime)))
+      lifetime: lifetime(wanted: request.message.uint32(.lifetime)), at: now)
     allocation.missingFamily = plan.missing
     for family in plan.families {
       guard let address = takeAddress(family, plan) else {
@@ -114,20 +125,30 @@ extension TURNServer {
     }
     if plan.wish == .evenWithNext { reserve(behind: allocation, at: now) }
     allocations[request.flow] = allocation
-    enter(session)
-    for relay in allocation.relays { out.append(.openRelay(relay.id, relay.address)) }
+    ledger.withLock { state in
+      state.enter(session)
+      state.allocations += 1
+    }
+    for relay in allocation.relays { out.append(opening(relay, allocation)) }
+  }
+
+  private func opening(_ relay: Allocation.Relay, _ allocation: Allocation) -> Output {
+    allocation.isTCP ? .openTCPRelay(relay.id, relay.address) : .openRelay(relay.id, relay.address)
   }
 
   private mutating func takeAddress(_ family: AddressFamily, _ plan: Plan) -> SocketAddress? {
-    if let token = plan.reservation {
-      guard let reservation = reservations.removeValue(forKey: token) else { return nil }
-      leave(reservation.session)
-      return reservation.address
+    let random = unforeseeable()
+    return ledger.withLock { state in
+      if let token = plan.reservation {
+        guard let reservation = state.reservations.removeValue(forKey: token) else { return nil }
+        state.leave(reservation.session)
+        return reservation.address
+      }
+      guard let pool = poolIndex(family), let port = state.pools[pool].take(plan.wish, random: random) else {
+        return nil
+      }
+      return SocketAddress(configuration.relayAddresses[pool], port: port)
     }
-    guard let pool = poolIndex(family), let port = pools[pool].take(plan.wish, random: unforeseeable()) else {
-      return nil
-    }
-    return SocketAddress(configuration.relayAddresses[pool], port: port)
   }
 
   private mutating func makeRelay(
@@ -144,19 +165,28 @@ extension TURNServer {
     let id = RelayID(index: index, generation: slots[index].generation)
     let expires = now + allocation.lifetime
     deadlines.insert(.relay(id), at: expires)
-    relaysByAddress[address] = id
+    own(address, id, allocation)
     return Allocation.Relay(id: id, address: address, expires: expires)
+  }
+
+  private mutating func own(_ address: SocketAddress, _ id: RelayID, _ allocation: Allocation) {
+    relaysByAddress[address] = id
+    let owner = RelayLedger.Owner(loop: loop, session: allocation.session)
+    ledger.withLock { $0.owners[address] = owner }
   }
 
   /// RFC 8656 §7.2: the port behind the first one is kept for whoever shows the token.
   private mutating func reserve(behind allocation: Allocation, at now: Instant) {
-    guard let first = allocation.relays.first?.address, let pool = poolIndex(first.ip.family),
-      pools[pool].take(exactly: first.port + 1)
-    else { return }
+    guard let first = allocation.relays.first?.address, let pool = poolIndex(first.ip.family) else { return }
     let token = unforeseeable()
-    reservations[token] = Reservation(
-      address: SocketAddress(first.ip, port: first.port + 1), session: allocation.session)
-    enter(allocation.session)
+    let isTaken = ledger.withLock { state -> Bool in
+      guard state.pools[pool].take(exactly: first.port + 1) else { return false }
+      state.reservations[token] = .init(
+        address: SocketAddress(first.ip, port: first.port + 1), session: allocation.session)
+      state.enter(allocation.session)
+      return true
+    }
+    guard isTaken else { return }
     deadlines.insert(.reservation(token), at: now + RelayTimes.reservation)
     allocation.reservationToken = token
   }
@@ -169,8 +199,13 @@ extension TURNServer {
       out.append(.closeRelay(id))
       return
     }
-    for port in allocation.relays[index].refusedPorts {
-      release(SocketAddress(allocation.relays[index].address.ip, port: port))
+    let relay = allocation.relays[index]
+    if !relay.refusedPorts.isEmpty {
+      ledger.withLock { state in
+        for port in relay.refusedPorts {
+          Self.release(SocketAddress(relay.address.ip, port: port), configuration, &state)
+        }
+      }
     }
     allocation.relays[index].refusedPorts = []
     allocation.relays[index].isOpen = true
@@ -189,14 +224,18 @@ extension TURNServer {
     else { return }
     let refused = allocation.relays[index].address
     let isReserved = allocation.reservationToken != nil
+    let random = unforeseeable()
     if allocation.relays[index].refusedPorts.count < Self.maximumTries, !isReserved,
-      let port = pools[pool].take(refused.port % 2 == 0 ? .even : .any, random: unforeseeable())
+      let port = ledger.withLock({ state in
+        state.owners[refused] = nil
+        return state.pools[pool].take(refused.port % 2 == 0 ? .even : .any, random: random)
+      })
     {
       relaysByAddress[refused] = nil
       allocation.relays[index].refusedPorts.append(refused.port)
       allocation.relays[index].address = SocketAddress(refused.ip, port: port)
-      relaysByAddress[allocation.relays[index].address] = id
-      out.append(.openRelay(id, allocation.relays[index].address))
+      own(allocation.relays[index].address, id, allocation)
+      out.append(opening(allocation.relays[index], allocation))
       return
     }
     if allocation.relays.count > 1 {

@@ -39,11 +39,18 @@ extension TURNServer {
       counters.malformed &+= 1
       return .none
     }
-    guard let allocation = allocations[flow], let channel = allocation.channel(number, at: now) else {
+    guard let allocation = allocation(of: flow), let channel = allocation.channel(number, at: now) else {
       counters.unwanted &+= 1
       return .none
     }
     return forward(allocation, channel.peer, payload, at: now, &header)
+  }
+
+  private mutating func allocation(of flow: ClientFlow) -> Allocation? {
+    if let lastUsed, lastUsed.flow == flow { return lastUsed.allocation }
+    guard let allocation = allocations[flow] else { return nil }
+    lastUsed = (flow, allocation)
+    return allocation
   }
 
   /// A datagram of `byteCount` bytes came to a relayed address.
@@ -57,6 +64,14 @@ extension TURNServer {
       return .none
     }
     return toClient(allocation, index, peer, 0..<byteCount, at: now, &header)
+  }
+
+  /// A datagram of `byteCount` bytes that a client of another loop sent to a relayed address of this one.
+  public mutating func receiveSibling(
+    byteCount: Int, from sender: SocketAddress, to relayed: SocketAddress, at now: Instant, header: inout [UInt8]
+  ) -> Transmission {
+    guard let id = relaysByAddress[relayed], let (allocation, index) = find(id) else { return .none }
+    return toClient(allocation, index, sender, 0..<byteCount, at: now, &header)
   }
 
   /// An ICMP error about a datagram sent to `peer` (RFC 8656 §11.5). `data` is the MTU where there is one.
@@ -108,7 +123,7 @@ extension TURNServer {
   private mutating func forward(
     _ allocation: Allocation, _ peer: SocketAddress, _ payload: Range<Int>, at now: Instant, _ header: inout [UInt8]
   ) -> Transmission {
-    guard let index = allocation.relayIndex(peer.ip.family), allocation.relays[index].isOpen,
+    guard !allocation.isTCP, let index = allocation.relayIndex(peer.ip.family), allocation.relays[index].isOpen,
       allocation.relays[index].expires > now
     else {
       counters.unwanted &+= 1
@@ -116,14 +131,19 @@ extension TURNServer {
     }
     if isRelayAddress(peer.ip) {
       // Another relayed address here: no detour through the kernel, which behind a NAT might not even lead back.
-      guard let id = relaysByAddress[peer], let (other, otherIndex) = find(id), mayReach(other, allocation) else {
+      if let id = relaysByAddress[peer], let (other, otherIndex) = find(id), mayReach(other.session, allocation) {
+        guard countToPeer(payload.count, allocation) else { return .none }
+        return toClient(other, otherIndex, allocation.relays[index].address, payload, at: now, &header)
+      }
+      guard let owner = ledger.withLock({ $0.owners[peer] }), owner.loop != loop, mayReach(owner.session, allocation)
+      else {
         counters.unwanted &+= 1
         return .none
       }
-      countToPeer(payload.count, allocation)
-      return toClient(other, otherIndex, allocation.relays[index].address, payload, at: now, &header)
+      guard countToPeer(payload.count, allocation) else { return .none }
+      return .toLoop(owner.loop, from: allocation.relays[index].address, to: peer, payload: payload)
     }
-    countToPeer(payload.count, allocation)
+    guard countToPeer(payload.count, allocation) else { return .none }
     return .toPeer(allocation.relays[index].id, peer, payload: payload)
   }
 
@@ -156,26 +176,40 @@ extension TURNServer {
       counters.unwanted &+= 1
       return .none
     }
-    countToClient(payload.count, allocation)
+    guard countToClient(payload.count, allocation) else { return .none }
     return .toClient(allocation.flow, payload: payload, padding: padding)
   }
 
-  private mutating func countToPeer(_ bytes: Int, _ allocation: Allocation) {
+  /// `false`: it had as much as one allocation may have.
+  mutating func countToPeer(_ bytes: Int, _ allocation: Allocation) -> Bool {
+    guard mayRelay(bytes, allocation) else { return false }
     counters.traffic.toPeers &+= 1
     counters.traffic.toPeersBytes &+= UInt64(bytes)
     allocation.traffic.toPeers &+= 1
     allocation.traffic.toPeersBytes &+= UInt64(bytes)
+    return true
   }
 
-  private mutating func countToClient(_ bytes: Int, _ allocation: Allocation) {
+  mutating func countToClient(_ bytes: Int, _ allocation: Allocation) -> Bool {
+    guard mayRelay(bytes, allocation) else { return false }
     counters.traffic.toClients &+= 1
     counters.traffic.toClientsBytes &+= UInt64(bytes)
     allocation.traffic.toClients &+= 1
     allocation.traffic.toClientsBytes &+= UInt64(bytes)
+    return true
   }
 
-  private func mayReach(_ other: Allocation, _ allocation: Allocation) -> Bool {
-    !configuration.onlySignalledPeers || other.session == allocation.session
+  private mutating func mayRelay(_ bytes: Int, _ allocation: Allocation) -> Bool {
+    guard let limit = configuration.bytesPerAllocation else { return true }
+    let used = allocation.traffic.toPeersBytes &+ allocation.traffic.toClientsBytes
+    guard used + UInt64(bytes) > limit else { return true }
+    allocation.isUsedUp = true
+    counters.unwanted &+= 1
+    return false
+  }
+
+  private func mayReach(_ session: String, _ allocation: Allocation) -> Bool {
+    !configuration.onlySignalledPeers || session == allocation.session
   }
 
   func isRelayAddress(_ ip: IPAddress) -> Bool {
@@ -193,17 +227,18 @@ extension TURNServer {
     if isRelayAddress(peer.ip) {
       // This server is no peer, but what it relays for others is.
       guard withPort else { return nil }
-      guard let id = relaysByAddress[peer], let (other, _) = find(id) else { return .own }
-      return mayReach(other, allocation) ? nil : .notSignalled
+      guard let owner = ledger.withLock({ $0.owners[peer] }) else { return .own }
+      return mayReach(owner.session, allocation) ? nil : .notSignalled
     } else {
       if let refusal = policy.refusalOfKind(peer.ip) { return refusal }
       if policy.isOwn(peer.ip) && !policy.allowsLoopback { return .own }
     }
     guard configuration.onlySignalledPeers else { return nil }
-    guard let entry = signalled[allocation.session], entry.expires > now, entry.addresses.contains(peer.ip.canonical)
-    else {
-      return .notSignalled
+    let address = peer.ip.canonical
+    let isSignalled = ledger.withLock { state in
+      guard let entry = state.signalled[allocation.session] else { return false }
+      return entry.expires > now && entry.addresses.contains(address)
     }
-    return nil
+    return isSignalled ? nil : .notSignalled
   }
 }

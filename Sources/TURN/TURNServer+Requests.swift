@@ -27,7 +27,10 @@ extension TURNServer {
       return
     }
     let method = received.message.type.method
-    guard method == .allocate || method == .refresh || method == .createPermission || method == .channelBind else {
+    guard
+      method == .allocate || method == .refresh || method == .createPermission || method == .channelBind
+        || method == .connect || method == .connectionBind
+    else {
       counters.malformed &+= 1
       return
     }
@@ -45,12 +48,15 @@ extension TURNServer {
       receiveAllocate(request, at: now, into: &out)
       return
     }
+    // The data connection's own flow has no allocation.
+    if method == .connectionBind { return receiveConnectionBind(request, at: now, into: &out) }
     // RFC 8656 §5: unknown 5-tuple 437, another user 441.
     guard let allocation = allocations[flow] else { return refuse(request, .allocationMismatch, into: &out) }
     guard allocation.username == identity.username else { return refuse(request, .wrongCredentials, into: &out) }
     switch method {
     case .refresh: receiveRefresh(request, allocation, at: now, into: &out)
     case .createPermission: receiveCreatePermission(request, allocation, at: now, into: &out)
+    case .connect: receiveConnect(request, allocation, at: now, into: &out)
     default: receiveChannelBind(request, allocation, at: now, into: &out)
     }
   }
@@ -89,7 +95,11 @@ extension TURNServer {
     _ received: ReceivedMessage, _ username: [UInt8], on flow: ClientFlow, at now: Instant
   ) -> Identity? {
     // Who has an allocation keeps it: credentials limit when one may be made, not how long it is used.
-    if let allocation = allocations[flow], allocation.username == username {
+    var allocation = allocations[flow]
+    if received.message.type.method == .connectionBind, let id = received.message.uint32(.connectionID) {
+      allocation = connections[id]?.allocation
+    }
+    if let allocation, allocation.username == username {
       guard received.verify(key: allocation.key, hashes: hashes) else { return nil }
       return Identity(username: username, session: allocation.session, key: allocation.key)
     }
@@ -134,7 +144,8 @@ extension TURNServer {
   ) {
     if !flow.transport.isStream {
       let size = attributes.reduce(STUNHeader.byteCount) { $0 + 4 + ($1.value.count + 3) & ~3 }
-      guard Self.mayAnswer(received, size), strangers.allows(flow.client.ip, at: now) else {
+      guard Self.mayAnswer(received, size), ledger.withLock({ $0.strangers.allows(flow.client.ip, at: now) })
+      else {
         counters.suppressed &+= 1
         return
       }
@@ -143,7 +154,7 @@ extension TURNServer {
   }
 
   mutating func answerBinding(_ bytes: RawSpan, on flow: ClientFlow, at now: Instant, into out: inout [Output]) {
-    guard flow.transport.isStream || binders.allows(flow.client.ip, at: now) else {
+    guard flow.transport.isStream || ledger.withLock({ $0.binders.allows(flow.client.ip, at: now) }) else {
       counters.suppressed &+= 1
       return
     }
@@ -187,6 +198,13 @@ extension TURNServer {
     return max(RelayTimes.defaultAllocation, min(.seconds(Int64(seconds)), configuration.maximumLifetime))
   }
 
+  /// `nil`: none.
+  private func timeLeft(_ allocation: Allocation, at now: Instant) -> Duration? {
+    guard let limit = configuration.durationOfAllocation else { return configuration.maximumLifetime }
+    let left = allocation.began + limit - now
+    return left >= .seconds(1) ? left : nil
+  }
+
   private mutating func receiveRefresh(
     _ request: Request, _ allocation: Allocation, at now: Instant, into out: inout [Output]
   ) {
@@ -207,7 +225,13 @@ extension TURNServer {
       for id in ids { remove(id, .deleted, into: &out) }
       return
     }
-    let lifetime = lifetime(wanted: seconds)
+    // What was used up stays so.
+    guard !allocation.isUsedUp, let left = timeLeft(allocation, at: now) else {
+      refuse(request, .allocationQuotaReached, into: &out)
+      for id in ids { remove(id, .usedUp, into: &out) }
+      return
+    }
+    let lifetime = min(lifetime(wanted: seconds), left)
     for id in ids {
       guard let (_, index) = find(id) else { continue }
       allocation.relays[index].expires = now + lifetime
@@ -247,7 +271,7 @@ extension TURNServer {
   }
 
   /// What is wrong with a peer a request names: its family (443) or the peer itself (403).
-  private func objection(
+  func objection(
     to peer: SocketAddress, _ allocation: Allocation, withPort: Bool, at now: Instant, into out: inout [Output]
   ) -> ErrorCode? {
     guard allocation.relayIndex(peer.ip.family) != nil else { return .peerAddressFamilyMismatch }
@@ -262,7 +286,7 @@ extension TURNServer {
   private mutating func receiveChannelBind(
     _ request: Request, _ allocation: Allocation, at now: Instant, into out: inout [Output]
   ) {
-    guard let number = request.message.uint32(.channelNumber).map({ UInt16($0 >> 16) }),
+    guard !allocation.isTCP, let number = request.message.uint32(.channelNumber).map({ UInt16($0 >> 16) }),
       let peer = request.message.xorAddress(.xorPeerAddress), channelNumbers.contains(number)
     else { return refuse(request, .badRequest, into: &out) }
     allocation.sweep(at: now)

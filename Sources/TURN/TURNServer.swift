@@ -34,6 +34,10 @@ public struct TURNServer: ~Copyable {
     public var takesOldChannels = false
     /// RFC 8656 §7.2 RECOMMENDS no more than an hour.
     public var maximumLifetime: Duration = .seconds(3600)
+    /// Payload of one allocation, both ways together; then it is relayed no more. `nil`: no limit.
+    public var bytesPerAllocation: UInt64?
+    /// How long one allocation may be refreshed. `nil`: for ever.
+    public var durationOfAllocation: Duration?
     /// RFC 8656 §5: a nonce expires at least once an hour.
     public var nonceLifetime: Duration = .seconds(3000)
     public var maximumAllocations = 20_000
@@ -41,6 +45,8 @@ public struct TURNServer: ~Copyable {
     public var allocationsPerSession = 12
     public var permissionsPerAllocation = 64
     public var channelsPerAllocation = 32
+    /// Of peers over TCP (RFC 6062).
+    public var connectionsPerAllocation = 32
     /// Of one source address, over UDP: what a forged source may be sent.
     public var unauthenticatedRepliesPerSecond = 10
     public var bindingRepliesPerSecond = 40
@@ -64,6 +70,15 @@ public struct TURNServer: ~Copyable {
     /// Open a socket for this relayed address, then say ``relayOpened(_:at:into:)`` or ``relayRefused(_:at:into:)``.
     case openRelay(RelayID, SocketAddress)
     case closeRelay(RelayID)
+    /// Listen at this relayed address, then say the same.
+    case openTCPRelay(RelayID, SocketAddress)
+    /// Connect from the relayed address to a peer, then say ``peerConnected(_:at:into:)`` or
+    /// ``connectionEnded(_:into:)``.
+    case connect(ConnectionID, from: RelayID, to: SocketAddress)
+    /// From its next byte on the stream of this flow carries what the peer's connection does.
+    case join(ConnectionID, ClientFlow)
+    /// Close the peer's connection, and the stream joined to it.
+    case closeConnection(ConnectionID)
     case event(Event)
   }
 
@@ -85,6 +100,8 @@ public struct TURNServer: ~Copyable {
     case revoked
     /// No socket could be opened.
     case noSocket
+    /// It had the bytes or the time one allocation may have.
+    case usedUp
   }
 
   /// Where a part of the datagram just handed in goes.
@@ -94,6 +111,8 @@ public struct TURNServer: ~Copyable {
     case toPeer(RelayID, SocketAddress, payload: Range<Int>)
     /// The header buffer, then these bytes of it, then zeros.
     case toClient(ClientFlow, payload: Range<Int>, padding: Int)
+    /// These bytes of it to the loop that has the relayed address `to`, for ``TURNServer/receiveSibling(byteCount:from:to:at:header:)``.
+    case toLoop(Int, from: SocketAddress, to: SocketAddress, payload: Range<Int>)
   }
 
   /// In datagrams and payload bytes.
@@ -124,20 +143,11 @@ public struct TURNServer: ~Copyable {
     var generation: UInt32 = 0
   }
 
-  struct Reservation {
-    let address: SocketAddress
-    let session: String
-  }
-
-  struct SignalledPeers {
-    var addresses: [IPAddress]
-    var expires: Instant
-  }
-
   enum Deadline {
     case relay(RelayID)
     case reservation(UInt64)
     case signalled(String)
+    case connection(ConnectionID)
   }
 
   public let configuration: Configuration
@@ -150,30 +160,31 @@ public struct TURNServer: ~Copyable {
   var slots: [Slot] = []
   var freeSlots: [Int] = []
   var relaysByAddress: [SocketAddress: RelayID] = [:]
-  /// In the order of `configuration.relayAddresses`.
-  var pools: [PortPool]
-  var reservations: [UInt64: Reservation] = [:]
-  var usage: [String: Int] = [:]
-  var signalled: [String: SignalledPeers] = [:]
+  var connections: [ConnectionID: PeerConnection] = [:]
+  let ledger: RelayLedger
+  /// Which of the relay's loops this is.
+  let loop: Int
   var deadlines = ExpiryQueue<Deadline>()
-  var strangers: ReplyLimiter
-  var binders: ReplyLimiter
   var serial: UInt64 = 0
+  /// Packets come in runs: the allocation the last one was for.
+  var lastUsed: (flow: ClientFlow, allocation: Allocation)?
   var counters = Statistics()
 
   /// `key` is 32 random bytes: nonces, ports and tokens are derived from it. `unixTime` is in seconds since 1970.
-  public init(_ configuration: Configuration, key: [UInt8], hashes: Hashes, unixTime: Int64, at now: Instant) {
+  ///
+  /// A relay of several loops has a server for each, with one configuration, key and ledger.
+  public init(
+    _ configuration: Configuration, key: [UInt8], hashes: Hashes, unixTime: Int64, at now: Instant,
+    ledger: RelayLedger? = nil, loop: Int = 0
+  ) {
     self.configuration = configuration
     self.hashes = hashes
     self.key = key
+    self.loop = loop
+    self.ledger = ledger ?? RelayLedger(configuration, key: key, hashes: hashes)
     realm = Array(configuration.realm.utf8)
     nonces = NonceMint(key: key, lifetime: configuration.nonceLifetime, hashes: hashes)
     unixOffset = unixTime - now.nanoseconds / 1_000_000_000
-    pools = configuration.relayAddresses.map { _ in PortPool(configuration.ports) }
-    let mixed = hashes.hmacSHA256(key, [0])
-    let slotKey = mixed[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-    strangers = ReplyLimiter(perSecond: configuration.unauthenticatedRepliesPerSecond, key: slotKey)
-    binders = ReplyLimiter(perSecond: configuration.bindingRepliesPerSecond, key: ~slotKey)
   }
 
   // MARK: Time
@@ -204,19 +215,25 @@ public struct TURNServer: ~Copyable {
           remove(id, .expired, into: &out)
         }
       case .reservation(let token):
-        guard let reservation = reservations.removeValue(forKey: token) else { continue }
-        release(reservation.address)
-        leave(reservation.session)
-      case .signalled(let session):
-        guard let entry = signalled[session] else { continue }
-        if entry.expires > now {
-          deadlines.insert(deadline, at: entry.expires)
-        } else if usage[session] != nil {
-          signalled[session]?.expires = now + RelayTimes.signalled
-          deadlines.insert(deadline, at: now + RelayTimes.signalled)
-        } else {
-          signalled[session] = nil
+        ledger.withLock { state in
+          guard let reservation = state.reservations.removeValue(forKey: token) else { return }
+          Self.release(reservation.address, configuration, &state)
+          state.leave(reservation.session)
         }
+      case .signalled(let session):
+        let next = ledger.withLock { state -> Instant? in
+          guard let entry = state.signalled[session] else { return nil }
+          if entry.expires > now { return entry.expires }
+          let isUsed = state.usage[session] != nil
+          if isUsed {
+            state.signalled[session]?.expires = now + RelayTimes.signalled
+          } else {
+            state.signalled[session] = nil
+          }
+          return isUsed ? now + RelayTimes.signalled : nil
+        }
+        if let next { deadlines.insert(deadline, at: next) }
+      case .connection(let id): connectionTimedOut(id, at: now, into: &out)
       }
     }
   }
@@ -226,21 +243,25 @@ public struct TURNServer: ~Copyable {
   /// The clients of `session` may be relayed to these peers, for ``Configuration/onlySignalledPeers``. Remembered
   /// for ten minutes, and for as long as the session has an allocation.
   public mutating func addSignalledPeers(_ addresses: [IPAddress], session: String, at now: Instant) {
-    let isNew = signalled[session] == nil
-    guard !isNew || signalled.count < configuration.maximumSignalledSessions else { return }
-    var entry = signalled.removeValue(forKey: session) ?? SignalledPeers(addresses: [], expires: now)
-    for address in addresses where entry.addresses.count < configuration.signalledPeersPerSession {
-      let address = address.canonical
-      if !entry.addresses.contains(address) { entry.addresses.append(address) }
+    let limits = configuration
+    let isNew = ledger.withLock { state -> Bool in
+      let isNew = state.signalled[session] == nil
+      guard !isNew || state.signalled.count < limits.maximumSignalledSessions else { return false }
+      var entry = state.signalled.removeValue(forKey: session) ?? .init(addresses: [], expires: now)
+      for address in addresses where entry.addresses.count < limits.signalledPeersPerSession {
+        let address = address.canonical
+        if !entry.addresses.contains(address) { entry.addresses.append(address) }
+      }
+      entry.expires = now + RelayTimes.signalled
+      state.signalled[session] = entry
+      return isNew
     }
-    entry.expires = now + RelayTimes.signalled
-    signalled[session] = entry
-    if isNew { deadlines.insert(.signalled(session), at: entry.expires) }
+    if isNew { deadlines.insert(.signalled(session), at: now + RelayTimes.signalled) }
   }
 
   /// Ends everything a session has on the relay.
   public mutating func revoke(session: String, into out: inout [Output]) {
-    if signalled.removeValue(forKey: session) != nil { abandonDeadline() }
+    if ledger.withLock({ $0.signalled.removeValue(forKey: session) }) != nil { abandonDeadline() }
     var ids: [RelayID] = []
     for slot in slots {
       guard let allocation = slot.allocation, allocation.session == session else { continue }
@@ -276,7 +297,9 @@ public struct TURNServer: ~Copyable {
   public var tableSizes:
     (allocations: Int, slots: Int, deadlines: Int, reservations: Int, sessions: Int, signalled: Int)
   {
-    (allocations.count, slots.count, deadlines.count, reservations.count, usage.count, signalled.count)
+    ledger.withLock {
+      (allocations.count, slots.count, deadlines.count, $0.reservations.count, $0.usage.count, $0.signalled.count)
+    }
   }
 
   // MARK: Tables
@@ -297,8 +320,17 @@ public struct TURNServer: ~Copyable {
     slots[id.index].generation &+= 1
     freeSlots.append(id.index)
     relaysByAddress[relay.address] = nil
-    release(relay.address)
-    for port in relay.refusedPorts { release(SocketAddress(relay.address.ip, port: port)) }
+    let isLast = allocation.relays.isEmpty
+    ledger.withLock { state in
+      state.owners[relay.address] = nil
+      Self.release(relay.address, configuration, &state)
+      for port in relay.refusedPorts {
+        Self.release(SocketAddress(relay.address.ip, port: port), configuration, &state)
+      }
+      guard isLast else { return }
+      state.leave(allocation.session)
+      state.allocations -= 1
+    }
     abandonDeadline()
     out.append(.closeRelay(id))
     // RFC 8656 §8.1: what belongs to the other family stays.
@@ -306,32 +338,29 @@ public struct TURNServer: ~Copyable {
     allocation.permissions.removeAll { $0.ip.family == family }
     allocation.channels.removeAll { $0.peer.ip.family == family }
     guard allocation.relays.isEmpty else { return }
+    if allocation.isTCP { endConnections(of: allocation, into: &out) }
     allocations[allocation.flow] = nil
-    leave(allocation.session)
+    lastUsed = nil
     out.append(.event(.ended(session: allocation.session, flow: allocation.flow, reason, allocation.traffic)))
   }
 
-  mutating func release(_ address: SocketAddress) {
+  static func release(_ address: SocketAddress, _ configuration: Configuration, _ state: inout RelayLedger.State) {
     guard let index = configuration.relayAddresses.firstIndex(of: address.ip) else { return }
-    pools[index].release(address.port)
-  }
-
-  mutating func enter(_ session: String) { usage[session, default: 0] += 1 }
-
-  mutating func leave(_ session: String) {
-    guard let count = usage[session] else { return }
-    usage[session] = count > 1 ? count - 1 : nil
+    state.pools[index].release(address.port)
   }
 
   private mutating func abandonDeadline() {
     // Exclusive access: the closure looks at the tables while the queue is being changed.
     var queue = deadlines
     deadlines = ExpiryQueue()
-    queue.abandonOne { deadline in
-      switch deadline {
-      case .relay(let id): slots[id.index].generation == id.generation && slots[id.index].allocation != nil
-      case .reservation(let token): reservations[token] != nil
-      case .signalled(let session): signalled[session] != nil
+    ledger.withLock { state in
+      queue.abandonOne { deadline in
+        switch deadline {
+        case .relay(let id): slots[id.index].generation == id.generation && slots[id.index].allocation != nil
+        case .reservation(let token): state.reservations[token] != nil
+        case .signalled(let session): state.signalled[session] != nil
+        case .connection(let id): connections[id] != nil
+        }
       }
     }
     deadlines = queue
@@ -340,9 +369,10 @@ public struct TURNServer: ~Copyable {
   /// A number nobody outside can foresee.
   mutating func unforeseeable() -> UInt64 {
     serial &+= 1
-    var writer = ByteWriter(reserving: 9)
+    var writer = ByteWriter(reserving: 17)
     writer.write(UInt8(1))
     writer.write(serial)
+    writer.write(UInt64(loop))
     return hashes.hmacSHA256(key, writer.bytes)[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
   }
 }

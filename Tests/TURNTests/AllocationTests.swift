@@ -41,7 +41,9 @@ struct AllocationTests {
     let rows: [(attributes: [Attribute], code: Int)] = [
       ([Attribute(.dontFragment, []), token, v4, more, even], 400),
       ([Attribute(.requestedTransport, [17]), Attribute(.dontFragment, []), token], 400),
-      ([.requestedTransport(6), Attribute(.dontFragment, []), token, v4, more, even], 442),
+      ([.requestedTransport(33), Attribute(.dontFragment, []), token, v4, more, even], 442),
+      // RFC 6062 §5.1: TCP is to be had over a stream.
+      ([.requestedTransport(6), Attribute(.dontFragment, []), token, v4, more, even], 400),
       ([.requestedTransport(17), Attribute(.dontFragment, []), token, v4, more, even], 420),
       ([.requestedTransport(17), token, v4, more, even], 400),
       ([.requestedTransport(17), token, even], 400),

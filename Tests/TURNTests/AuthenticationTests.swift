@@ -125,6 +125,20 @@ struct AuthenticationTests {
     #expect(desk.allocate([algorithm], on: desk.flow())?.code == 400)
   }
 
+  /// What a server compares that an attacker may choose: integrity and nonces. Each goes through this.
+  @Test func `a comparison in constant time finds a difference at every place`() {
+    let right = (0..<20).map { UInt8($0) }
+    #expect(Hashes.constantTimeEqual(right, right) && Hashes.constantTimeEqual([], []))
+    for place in right.indices {
+      for bit in 0..<8 {
+        var wrong = right
+        wrong[place] ^= 1 << bit
+        #expect(!Hashes.constantTimeEqual(right, wrong))
+      }
+    }
+    #expect(!Hashes.constantTimeEqual(right, Array(right.dropLast())) && !Hashes.constantTimeEqual([], right))
+  }
+
   // MARK: Reflection
 
   @Test func `no answer to a stranger is more than 1.6 times the question, or 1.3 times on the wire`() {

@@ -148,6 +148,58 @@ struct PeerTests {
     #expect(desk.sent.isEmpty)
   }
 
+  @Test func `of two peers of a ChannelBind or a Connect the first counts, for the policy too`() throws {
+    let desk = RelayDesk()
+    let relay = try #require(desk.relay(on: desk.flow()))
+    let id = TransactionID(high: 8, low: 8)
+    let peers = ["198.51.100.7:1", "127.0.0.1:1", "198.51.100.8:1"].map {
+      Attribute.xorAddress(.xorPeerAddress, RelayDesk.peer($0), transaction: id)
+    }
+    func bind(_ number: UInt16, _ peers: [Attribute]) -> STUNMessage? {
+      desk.ask(.channelBind, [.channelNumber(number)] + peers, on: desk.flow(), as: desk.credentials(), id: id)
+    }
+    #expect(bind(0x4000, [peers[1], peers[0]])?.code == 403)
+    #expect(bind(0x4000, [peers[0], peers[1]])?.isSuccess == true)
+    #expect(
+      desk.sendChannelData(0x4000, [1], on: desk.flow())
+        == .toPeer(relay, SocketAddress("198.51.100.7:1")!, payload: 4..<5))
+    let stream = desk.flow(2, .tcp)
+    let tcp = Attribute.requestedTransport(RequestedTransport.tcp)
+    #expect(desk.ask(.allocate, [tcp], on: stream, as: desk.credentials())?.isSuccess == true)
+    #expect(
+      desk.ask(.connect, [peers[1], peers[2]], on: stream, as: desk.credentials(), id: id)?.code == 403)
+    #expect(desk.ask(.connect, [peers[2], peers[1]], on: stream, as: desk.credentials(), id: id) == nil)
+    #expect(desk.connects.map { $0.peer } == [SocketAddress("198.51.100.8:1")!])
+  }
+
+  /// CVE-2026-40613: an attribute at an odd place, a message at an odd address.
+  @Test func `messages are read wherever they lie, whatever the length of what comes before`() throws {
+    for shift in 0..<8 {
+      for length in 0..<8 {
+        let desk = RelayDesk()
+        let relay = try #require(desk.relay(on: desk.flow(), as: nil))
+        let odd = Attribute(AttributeType(rawValue: 0x8F01), [UInt8](repeating: 0xA5, count: length))
+        let id = TransactionID(high: 8, low: 8)
+        let peer = Attribute.xorAddress(.xorPeerAddress, RelayDesk.peer("198.51.100.7"), transaction: id)
+        let permit = desk.request(.createPermission, [odd, peer], on: desk.flow(), as: desk.credentials(), id: id)
+        desk.receive([UInt8](repeating: 0xFF, count: shift) + permit, desk.flow(), skipping: shift)
+        #expect(desk.statistics.permissions == 1)
+        #expect(parse(desk.sent.last?.bytes ?? [])?.message.isSuccess == true)
+        let send = STUNMessage(
+          .indication, .send, transaction: id,
+          attributes: [
+            odd, .xorAddress(.xorPeerAddress, RelayDesk.peer("198.51.100.7:9"), transaction: id),
+            Attribute(.data, [7, 8, 9]),
+          ]
+        ).serialized()
+        let start = 20 + 4 + (length + 3) & ~3 + 12 + 4
+        #expect(
+          desk.receive([UInt8](repeating: 0xFF, count: shift) + send, desk.flow(), skipping: shift)
+            == .toPeer(relay, SocketAddress("198.51.100.7:9")!, payload: start..<start + 3))
+      }
+    }
+  }
+
   @Test func `what does not fit into a datagram is lost`() throws {
     let desk = RelayDesk()
     let relay = try #require(desk.relay(on: desk.flow()))
@@ -199,16 +251,31 @@ struct PeerTests {
     let permission = desk.permit([text], on: desk.flow())
     let bind = desk.bind(0x4000, to: peer, on: desk.flow())
     let send = desk.sendIndication([1], to: [peer], on: desk.flow())
+    let connect = try Self.connect(desk, to: peer)
     if isGood {
       #expect(permission?.isSuccess == true && bind?.isSuccess == true)
+      #expect(connect == nil && desk.connects.map { $0.peer } == [SocketAddress(peer)!])
       if case .toPeer = send {} else { Issue.record("an allowed peer is not sent to") }
     } else {
       // An address of ours may have relayed ports, so it can be permitted; no other port is reached.
       #expect(isOwnRelay ? permission?.isSuccess == true : permission?.code == 403)
       #expect(bind?.code == 403 && send == .none)
+      #expect(connect?.code == 403 && desk.connects.isEmpty)
       #expect(desk.receive([0x40, 0, 0, 1, 9], desk.flow()) == .none)
       #expect(desk.events.contains { if case .refusedPeer = $0 { true } else { false } })
     }
+  }
+
+  /// RFC 6062's way to a peer, from an allocation of the peer's family.
+  private static func connect(_ desk: RelayDesk, to peer: String) throws -> STUNMessage? {
+    let address = SocketAddress(peer)!
+    let flow = desk.flow(2, .tcp)
+    let family = Attribute.family(.requestedAddressFamily, address.ip.isV4 ? .v4 : .v6)
+    let tcp = Attribute.requestedTransport(RequestedTransport.tcp)
+    #expect(desk.ask(.allocate, [tcp, family], on: flow, as: desk.credentials())?.isSuccess == true)
+    let id = TransactionID(high: 3, low: 4)
+    return desk.ask(
+      .connect, [.xorAddress(.xorPeerAddress, address, transaction: id)], on: flow, as: desk.credentials(), id: id)
   }
 
   @Test func `private peers are relayed to where that is configured, loopback still is not`() throws {

@@ -9,6 +9,7 @@ final class RelayDesk {
   static let secret = Array("a secret of the server".utf8)
   static let unixTime: Int64 = 1_800_000_000
 
+  let ledger: RelayLedger
   private var server: TURNServer
   var now = Instant.zero + .seconds(5000)
   var header: [UInt8] = []
@@ -16,17 +17,29 @@ final class RelayDesk {
   var events: [TURNServer.Event] = []
   /// What clients were sent since it was last emptied.
   var sent: [(bytes: [UInt8], flow: ClientFlow)] = []
+  /// What TCP allocations asked for: connections to make, joined and closed.
+  var connects: [(id: UInt32, relay: RelayID, peer: SocketAddress)] = []
+  var joined: [UInt32: ClientFlow] = [:]
+  var closed: [UInt32] = []
   /// Ports the kernel would not give.
   var isRefused: (SocketAddress) -> Bool = { _ in false }
   private var random = SeededRandom(seed: 7)
 
-  init(_ change: (inout TURNServer.Configuration) -> Void = { _ in }) {
+  /// `sharing`: another loop of the same relay.
+  init(sharing ledger: RelayLedger? = nil, loop: Int = 0, _ change: (inout TURNServer.Configuration) -> Void = { _ in })
+  {
     var configuration = TURNServer.Configuration(
       secrets: [Self.secret], relayAddresses: [IPAddress("203.0.113.10")!], ports: 50_000...50_999,
       policy: PeerPolicy(ownAddresses: [IPAddress("203.0.113.10")!, IPAddress("10.1.2.3")!]))
     change(&configuration)
+    let key = [UInt8](repeating: 9, count: 32)
+    self.ledger = ledger ?? RelayLedger(configuration, key: key, hashes: .openSSL)
     server = TURNServer(
-      configuration, key: Array(repeating: 9, count: 32), hashes: .openSSL, unixTime: Self.unixTime, at: now)
+      configuration, key: key, hashes: .openSSL, unixTime: Self.unixTime, at: now, ledger: self.ledger, loop: loop)
+  }
+
+  func siblingSends(_ count: Int, from sender: SocketAddress, to relayed: SocketAddress) -> TURNServer.Transmission {
+    server.receiveSibling(byteCount: count, from: sender, to: relayed, at: now, header: &header)
   }
 
   var statistics: TURNServer.Statistics { server.statistics }
@@ -49,9 +62,11 @@ final class RelayDesk {
   // MARK: In
 
   @discardableResult
-  func receive(_ bytes: [UInt8], _ flow: ClientFlow) -> TURNServer.Transmission {
+  func receive(_ bytes: [UInt8], _ flow: ClientFlow, skipping skipped: Int = 0) -> TURNServer.Transmission {
     var out: [TURNServer.Output] = []
-    let transmission = server.receive(bytes.span.bytes, on: flow, at: now, header: &header, into: &out)
+    let whole = bytes.span
+    let transmission = server.receive(
+      whole.bytes.extracting(skipped..<bytes.count), on: flow, at: now, header: &header, into: &out)
     carryOut(out)
     return transmission
   }
@@ -82,6 +97,28 @@ final class RelayDesk {
     carryOut(out)
   }
 
+  func peerConnected(_ id: UInt32) {
+    var out: [TURNServer.Output] = []
+    server.peerConnected(id, at: now, into: &out)
+    carryOut(out)
+  }
+
+  func peerAccepted(_ peer: String, on relay: RelayID) -> UInt32? {
+    var out: [TURNServer.Output] = []
+    defer { carryOut(out) }
+    return server.peerAccepted(from: SocketAddress(peer)!, on: relay, at: now, into: &out)
+  }
+
+  func connectionEnded(_ id: UInt32) {
+    var out: [TURNServer.Output] = []
+    server.connectionEnded(id, into: &out)
+    carryOut(out)
+  }
+
+  func carried(_ id: UInt32, toPeer: Int, toClient: Int) -> Bool {
+    server.carried(id, toPeer: toPeer, toClient: toClient)
+  }
+
   func close(_ flow: ClientFlow) {
     var out: [TURNServer.Output] = []
     server.flowClosed(flow, into: &out)
@@ -102,7 +139,10 @@ final class RelayDesk {
     for output in outputs {
       switch output {
       case .send(let bytes, let flow): sent.append((bytes, flow))
-      case .openRelay(let id, let address):
+      case .connect(let id, let relay, let peer): connects.append((id, relay, peer))
+      case .join(let id, let flow): joined[id] = flow
+      case .closeConnection(let id): closed.append(id)
+      case .openRelay(let id, let address), .openTCPRelay(let id, let address):
         var more: [TURNServer.Output] = []
         if isRefused(address) {
           server.relayRefused(id, at: now, into: &more)

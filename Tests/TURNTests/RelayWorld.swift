@@ -176,7 +176,7 @@ final class RelayWorld {
 
   private func transmit(_ transmission: TURNServer.Transmission, _ bytes: [UInt8]) {
     switch transmission {
-    case .none: break
+    case .none, .toLoop: break
     case .toPeer(let relay, let peer, let payload):
       net.send(
         Datagram(source: relayPorts[relay]!, destination: peer, bytes: Array(bytes[payload])), from: serverHost, at: now
@@ -207,7 +207,7 @@ final class RelayWorld {
         carryOut(more)
       case .closeRelay(let id):
         if let address = relayPorts.removeValue(forKey: id) { relays[address.port] = nil }
-      case .event: break
+      case .event, .openTCPRelay, .connect, .join, .closeConnection: break
       }
     }
   }

@@ -132,7 +132,16 @@ private struct Relay: ~Copyable {
   private mutating func carryOut(_ outputs: [TURNServer.Output]) {
     for output in outputs {
       switch output {
-      case .openRelay(let id, let address):
+      case .connect(let id, _, let peer):
+        precondition(!peer.ip.isLoopback && !peer.ip.isPrivate && peer.ip != Self.own, "connected to \(peer)")
+        var more: [TURNServer.Output] = []
+        if id % 4 == 3 {
+          server.connectionEnded(id, into: &more)
+        } else {
+          server.peerConnected(id, at: now, into: &more)
+        }
+        carryOut(more)
+      case .openRelay(let id, let address), .openTCPRelay(let id, let address):
         var more: [TURNServer.Output] = []
         // One port in four is not to be had.
         if address.port % 4 == 3 {
@@ -143,7 +152,7 @@ private struct Relay: ~Copyable {
         }
         carryOut(more)
       case .closeRelay(let id): open.removeAll { $0 == id }
-      case .send, .event: break
+      case .send, .event, .join, .closeConnection: break
       }
     }
     precondition(open.count <= 16, "more relayed addresses than ports")
