@@ -59,6 +59,13 @@ public struct RendezvousConfiguration: Hashable, Sendable {
     public var servers: [String] = []
     /// Channel numbers of RFC 5766 are taken too.
     public var allowsOldChannels = false
+    /// Loops for UDP, each on a thread; `nil`: one for each processor. 0: none but the process's own.
+    public var threads: Int?
+    /// How long a nonce is good. RFC 8656 §5: an hour at most.
+    public var nonceLifetime: Duration = .seconds(3000)
+    /// Payload one allocation may carry, and how long it may last; `nil`: no limit.
+    public var maximumBytes: UInt64?
+    public var maximumDuration: Duration?
 
     public init(
       externalAddress: IPAddress? = nil, ports: ClosedRange<UInt16> = 49_152...65_535, allowsPrivatePeers: Bool = false,
@@ -126,6 +133,7 @@ public struct RendezvousConfiguration: Hashable, Sendable {
           "relay",
           keys: [
             "external-ip", "ports", "allow-private-peers", "unsignalled-peers", "secret-file", "old-channels",
+            "threads", "nonce-seconds", "max-megabytes", "max-hours",
             "servers",
           ]))
       : nil
@@ -245,6 +253,10 @@ extension RendezvousConfiguration.Relay {
     allowsUnsignalledPeers = section.bool("unsignalled-peers") ?? false
     secretFile = section.file("secret-file")
     allowsOldChannels = section.bool("old-channels") ?? false
+    threads = section.integer("threads", 0...64)
+    nonceLifetime = section.integer("nonce-seconds", 5...3600).map { .seconds($0) } ?? .seconds(3000)
+    maximumBytes = section.integer("max-megabytes", 1...1_000_000_000).map { UInt64($0) << 20 }
+    maximumDuration = section.integer("max-hours", 1...8760).map { .seconds($0 * 3600) }
     servers = section.texts("servers")
     if !servers.isEmpty && secretFile == nil {
       section.report("servers", "needs 'secret-file', the secret that server has too")

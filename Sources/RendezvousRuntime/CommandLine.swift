@@ -84,6 +84,8 @@ public struct RendezvousCommandLine {
     let log = Log.standardError(minimum: configuration.logLevel.level)
     do {
       SignalSource.ignoreBrokenPipes()
+      // Every connection and every relayed address is one.
+      let descriptors = ProcessFacts.raiseDescriptorLimit()
       let reactor = try Reactor()
       var server: Server?
       let signals = try SignalSource(reactor: reactor, signals: [.interrupt, .terminate, .hangUp]) { signal in
@@ -106,7 +108,8 @@ public struct RendezvousCommandLine {
       }
       log.notice(
         "ready", ("version", Version.current), ("domain", configuration.domain),
-        ("database", configuration.database), ("control", configuration.controlSocket))
+        ("database", configuration.database), ("control", configuration.controlSocket),
+        ("descriptors", "\(descriptors)"))
       try reactor.run()
       signals.close()
       log.notice("stopped")

@@ -79,8 +79,13 @@ public final class Server {
       if !relay.servers.isEmpty {
         try relays.set(servers: relay.servers, secret: secret)
       } else if !listen.stun.isEmpty || !listen.stunTLS.isEmpty {
-        let server = RelayServer(
-          relay, listening: listen.stun + listen.stunTLS, secret: secret, reactor: reactor, log: log)
+        let server: RelayServer
+        do throws(SystemError) {
+          server = try RelayServer(
+            relay, listening: listen.stun + listen.stunTLS, secret: secret, reactor: reactor, log: log)
+        } catch {
+          throw StartError("cannot start the relay: \(error)")
+        }
         self.relay = server
         relays.onSignalled = { [unowned server] session, addresses in server.addPeers(addresses, session: session) }
         relays.set(addresses: server.addresses, listen: listen, secret: secret)
@@ -91,6 +96,7 @@ public final class Server {
       try openListeners()
       try openRelayTLS()
       try openDiscovery()
+      try startRelay()
     } catch {
       close()
       throw error
@@ -173,13 +179,13 @@ public final class Server {
       }
     }
     for address in configuration.listen.stun {
-      let socket = try udpSocket("stun", address)
-      stunSockets.append(socket)
       if let relay {
-        relay.serve(socket)
+        try serve(address, relay)
         relay.serve(try tcpListener("stun", address), context: nil)
         continue
       }
+      let socket = try udpSocket("stun", address)
+      stunSockets.append(socket)
       socket.onDatagram = { [unowned self, unowned socket] bytes, from, to in
         guard let answer = rendezvous.answerBinding([UInt8](copying: bytes), from: from, at: reactor.now) else {
           return
@@ -187,6 +193,18 @@ public final class Server {
         socket.send(Datagram(source: to, destination: from, bytes: answer))
       }
     }
+  }
+
+  private func serve(_ address: SocketAddress, _ relay: RelayServer) throws(StartError) {
+    do throws(SystemError) {
+      listeners.append(.init(name: "stun", address: "udp \(try relay.serve(address))"))
+    } catch {
+      throw Self.cannotListen("stun", "UDP", address, error)
+    }
+  }
+
+  private func startRelay() throws(StartError) {
+    do throws(SystemError) { try relay?.start() } catch { throw StartError("cannot start the relay: \(error)") }
   }
 
   private func openRelayTLS() throws(StartError) {
