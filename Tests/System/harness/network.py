@@ -4,6 +4,8 @@ All names carry the test's process number, and everything is taken down when the
 a failure or SIGTERM. What a killed run left behind is removed by the next one.
 """
 
+import contextlib
+import ctypes
 import itertools
 import json
 import os
@@ -17,6 +19,7 @@ from .wire import Wire
 
 PREFIX = "edget"
 ETC = pathlib.Path("/etc/netns")
+CLONE_NEWNET = 0x40000000
 
 # struct ethtool_value requests: offloads that make a frame on a veth differ from one on a cable.
 SIOCETHTOOL = 0x8946
@@ -61,6 +64,18 @@ class Namespace:
         if done.returncode != 0:
             raise AssertionError(f"{self.label}: {' '.join(map(str, command))}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
+
+    @contextlib.contextmanager
+    def entered(self):
+        """Sockets made inside are of this machine, and stay so."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open("/proc/self/ns/net") as home, open(f"/run/netns/{self.name}") as there:
+            if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
+                raise AssertionError(f"setns: {os.strerror(ctypes.get_errno())}")
+            try:
+                yield
+            finally:
+                libc.setns(home.fileno(), CLONE_NEWNET)
 
     def address(self, interface, *addresses):
         for address in addresses:
