@@ -45,10 +45,15 @@ public final class DatagramPort {
       try SocketCall.setOption(socket.raw, level, name, 1)
     }
     if let bytes = options.receiveBufferBytes {
-      try SocketCall.setOption(socket.raw, SOL_SOCKET, SO_RCVBUF, Int32(clamping: bytes))
+      // Beyond the system's limit where this process may.
+      if (try? SocketCall.setOption(socket.raw, SOL_SOCKET, SO_RCVBUFFORCE, Int32(clamping: bytes))) == nil {
+        try SocketCall.setOption(socket.raw, SOL_SOCKET, SO_RCVBUF, Int32(clamping: bytes))
+      }
     }
     if let bytes = options.sendBufferBytes {
-      try SocketCall.setOption(socket.raw, SOL_SOCKET, SO_SNDBUF, Int32(clamping: bytes))
+      if (try? SocketCall.setOption(socket.raw, SOL_SOCKET, SO_SNDBUFFORCE, Int32(clamping: bytes))) == nil {
+        try SocketCall.setOption(socket.raw, SOL_SOCKET, SO_SNDBUF, Int32(clamping: bytes))
+      }
     }
     // Linux 5.0 and later; without it datagrams come one by one.
     try? SocketCall.setOption(socket.raw, SocketLevel.udp, UDPOption.receiveOffload, 1)

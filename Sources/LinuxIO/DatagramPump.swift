@@ -124,10 +124,9 @@ public final class DatagramPump {
     forward(span.bytes, header: [], padding: 0, over: port, to: destination, from: source, lane: &lane)
   }
 
-  /// Sends what waits. Called at the end of every turn.
+  /// Sends what waits. Done at the end of every turn.
   public func flush() {
     trains.flush()
-    used = 0
     if !copies.isEmpty { copies.removeAll(keepingCapacity: true) }
   }
 
@@ -135,7 +134,7 @@ public final class DatagramPump {
 
   func receive(_ port: DatagramPort) {
     for _ in 0..<Self.batchesPerEvent {
-      if used + Self.batch > Self.slotCount { flush() }
+      if used + Self.batch > Self.slotCount { recycle() }
       guard port.isOpen else { return }
       let first = used
       prepare(first)
@@ -151,6 +150,12 @@ public final class DatagramPump {
       }
       if Int(count) < Self.batch { return }
     }
+  }
+
+  /// Sends what waits, after which the slots are free. Never while what was received is being handed on.
+  private func recycle() {
+    flush()
+    used = 0
   }
 
   private func prepare(_ first: Int) {
@@ -206,7 +211,7 @@ public final class DatagramPump {
   private var isBusy = false
 
   private func endTurn() {
-    flush()
+    recycle()
     guard let coalescing else { return }
     let taken = received
     received = 0

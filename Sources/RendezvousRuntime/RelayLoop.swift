@@ -56,6 +56,8 @@ final class RelayLoop: @unchecked Sendable {
   /// Datagrams between loops that wait; more are lost, as in a full queue of a router.
   private static let mailboxCapacity = 4096
   private static let bufferBytes = 4 << 20
+  /// Of a relayed address: a whole picture's burst. Taken only while datagrams wait.
+  private static let relayedBufferBytes = 1 << 20
 
   /// `coalescing` is for a loop with a thread of its own.
   init(
@@ -274,6 +276,8 @@ final class RelayLoop: @unchecked Sendable {
       }
       var options = DatagramPort.Options()
       options.reportsErrors = true
+      options.receiveBufferBytes = Self.relayedBufferBytes
+      options.sendBufferBytes = Self.relayedBufferBytes
       let port = try DatagramPort(pump, bind: bind, tag: id.index, options: options)
       while relays.count <= id.index { relays.append(nil) }
       relays[id.index] = Relay(id, port)

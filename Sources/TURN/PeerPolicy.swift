@@ -56,9 +56,10 @@ public struct PeerPolicy: Hashable, Sendable {
     return nil
   }
 
+  /// ``ownAddresses`` are canonical here: this is asked for every packet.
   func isOwn(_ ip: IPAddress) -> Bool {
     let address = ip.canonical
-    for own in ownAddresses where own.canonical == address { return true }
+    for own in ownAddresses where own == address { return true }
     return false
   }
 

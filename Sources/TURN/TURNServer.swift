@@ -177,6 +177,8 @@ public struct TURNServer: ~Copyable {
     _ configuration: Configuration, key: [UInt8], hashes: Hashes, unixTime: Int64, at now: Instant,
     ledger: RelayLedger? = nil, loop: Int = 0
   ) {
+    var configuration = configuration
+    configuration.policy.ownAddresses = configuration.policy.ownAddresses.map { $0.canonical }
     self.configuration = configuration
     self.hashes = hashes
     self.key = key
