@@ -104,13 +104,18 @@ public final class DatagramPump {
     _ payload: RawSpan, header: [UInt8], padding: Int, over port: DatagramPort, to destination: SocketAddress,
     from source: IPAddress? = nil, lane: inout Lane
   ) {
+    payload.withUnsafeBytes { add($0, header, padding, port, destination, source, &lane) }
+  }
+
+  private func add(
+    _ payload: UnsafeRawBufferPointer, _ header: [UInt8], _ padding: Int, _ port: DatagramPort,
+    _ destination: SocketAddress, _ source: IPAddress?, _ lane: inout Lane
+  ) {
     guard port.isOpen, destination.ip.isV4 == port.localAddress.ip.isV4 else { return }
     if trains.isFull { trains.flush() }
-    payload.withUnsafeBytes {
-      trains.add(
-        $0, header: header, padding: padding, to: destination, from: port.isWildcard ? source : nil,
-        over: port.raw, isShared: port.isShared, lane: &lane)
-    }
+    trains.add(
+      payload, header: header, padding: padding, to: destination, from: port.isWildcard ? source : nil,
+      over: port.raw, isShared: port.isShared, lane: &lane)
   }
 
   /// Sends other bytes, behind what was forwarded before.
@@ -119,9 +124,8 @@ public final class DatagramPump {
   ) {
     // An array that is kept does not move.
     copies.append(bytes)
-    let span = copies[copies.count - 1].span
     var lane = Lane()
-    forward(span.bytes, header: [], padding: 0, over: port, to: destination, from: source, lane: &lane)
+    copies[copies.count - 1].withUnsafeBytes { add($0, [], 0, port, destination, source, &lane) }
   }
 
   /// Sends what waits. Done at the end of every turn.
