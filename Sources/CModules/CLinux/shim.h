@@ -127,7 +127,8 @@ static inline int edge_sendmmsg(int fd, struct edge_message *messages, unsigned 
 }
 static inline int edge_get_descriptor_limit(struct rlimit *limit) { return getrlimit(RLIMIT_NOFILE, limit); }
 static inline int edge_set_descriptor_limit(const struct rlimit *limit) { return setrlimit(RLIMIT_NOFILE, limit); }
-extern int sched_getaffinity(pid_t process, size_t bytes, void *mask);
+// Declared with another type where _GNU_SOURCE is defined.
+extern int edge_sched_getaffinity(pid_t process, size_t bytes, void *mask) __asm__("sched_getaffinity");
 extern int pthread_setname_np(pthread_t thread, const char *name);
 
 static inline struct cmsghdr *edge_cmsg_first(struct msghdr *message) { return CMSG_FIRSTHDR(message); }

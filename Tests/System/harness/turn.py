@@ -1,6 +1,7 @@
 """Enough of a TURN client (RFC 8656, RFC 6062) to ask a relay anything; credentials as coturn's REST API has them."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -64,6 +65,8 @@ class Allocation:
         self.password = base64.b64encode(hmac.new(secret.encode(), self.user, hashlib.sha1).digest())
         self.key, self.realm, self.nonce = None, None, None
         self.relayed = None
+        # Where a data connection's socket is made.
+        self.inside = contextlib.nullcontext
         # What came while an answer was awaited.
         self.waiting = []
 
@@ -169,7 +172,8 @@ class Allocation:
 
     def joined(self, connection):
         """The data connection of a peer's connection."""
-        other = Allocation(self.server, "", self.secret, self.source, stream=True)
+        with self.inside():
+            other = Allocation(self.server, "", self.secret, self.source, stream=True)
         other.user, other.password = self.user, self.password
         other.must(CONNECTION_BIND, attribute(CONNECTION_ID, connection))
         return other.socket
