@@ -43,8 +43,12 @@ extension TURNServer {
     if let code = objection(to: peer, allocation, withPort: true, at: now, into: &out) {
       return refuse(request, code, into: &out)
     }
-    // What this server relays for others it relays in datagrams.
-    guard !isRelayAddress(peer.ip) else { return refuse(request, .forbidden, into: &out) }
+    // Of the relayed addresses here only those of TCP allocations take connections, and nothing else may be there.
+    if isRelayAddress(peer.ip) {
+      guard let id = relaysByAddress[peer], let (other, _) = find(id), other.isTCP else {
+        return refuse(request, .forbidden, into: &out)
+      }
+    }
     let state = PeerConnection.State.connecting(
       request.message.transaction, usesFingerprint: request.received.hasFingerprint)
     guard let id = addConnection(allocation, peer, state, at: now) else {

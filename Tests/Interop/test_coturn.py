@@ -53,6 +53,10 @@ class CoturnClient(Case):
         self.passes("-t", "-S")
         self.passes("-t", "-S", "-s")
 
+    def test_connections_between_tcp_allocations(self):
+        self.passes("-T")
+        self.passes("-T", "-S")
+
     def test_client_to_client_and_extra_requests(self):
         self.passes("-y")
         self.passes("-y", "-c", "-t")

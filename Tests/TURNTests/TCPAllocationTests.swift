@@ -133,6 +133,15 @@ struct TCPAllocationTests {
     #expect(desk.ask(.connect, [], on: desk.flow(7, .tcp), as: desk.credentials())?.code == 437)
   }
 
+  @Test func `of this relay's own addresses only those of TCP allocations are connected to`() throws {
+    let (desk, mine) = try desk()
+    let address = try #require(desk.openRelays[mine])
+    let other = try #require(desk.allocate(on: desk.flow(5))?.xorAddress(.xorRelayedAddress))
+    #expect(connect(desk, to: "\(other)")?.code == 403)
+    #expect(connect(desk, to: "203.0.113.10:5060")?.code == 403)
+    #expect(connect(desk, to: "\(address)") == nil && desk.connects.map { $0.peer } == [address])
+  }
+
   @Test func `connections of one allocation have a limit`() throws {
     let (desk, _) = try desk { $0.connectionsPerAllocation = 3 }
     for port in 1...3 { #expect(connect(desk, to: "198.51.100.7:\(port)") == nil) }
