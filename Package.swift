@@ -85,6 +85,7 @@ let pureTargets: [Target] = [
   pure("StatusModel", ["EdgeCore"]),
   pure("Tunnel", ["EdgeCore"]),
   pure("FileTransfer", ["EdgeCore", "SDP", "StatusModel"]),
+  pure("Alarms", ["EdgeCore", "StatusModel"]),
   pure("UserAgent", ["EdgeCore", "STUN", "SIP"]),
   pure("Doctor", ["EdgeCore", "NATDiscovery", "StatusModel"]),
   pure("NodeLogic", ["EdgeCore", "SIP", "SDP", "PIDF", "StatusModel", "UserAgent"]),
@@ -96,7 +97,7 @@ let adapterTargets: [Target] = [
   impure("SCTPTransport", ["EdgeCore", "CUsrsctp", "CLinux"]),
   impure("Deflate", ["EdgeCore", "CZlib"]),
   impure("Capture", ["EdgeCore", "Picture", "LinuxIO", "CLinux"]),
-  impure("Config", ["EdgeCore", "CYaml"]),
+  impure("Config", ["EdgeCore", "Alarms", "CYaml"]),
   impure("XMLDocument", ["EdgeCore", "PIDF", "CExpat"]),
 ]
 
@@ -105,7 +106,7 @@ let edgeGlueTargets: [Target] = [
   impure(
     "Uplink",
     [
-      "EdgeCore", "STUN", "NATDiscovery", "SIP", "CPIM", "UserAgent", "StatusModel", "LinuxIO",
+      "EdgeCore", "STUN", "NATDiscovery", "SIP", "CPIM", "Alarms", "UserAgent", "StatusModel", "LinuxIO",
       "SecureStreams", "SecureTransport", "Config",
     ]),
   impure(
@@ -128,7 +129,7 @@ let edgeGlueTargets: [Target] = [
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Config", "PIDF", "XMLDocument",
       "Deflate",
-      "PeerSession", "Tunnel", "TunnelTransport", "CPIM", "MSRP", "FileTransfer", "PeerMessaging",
+      "PeerSession", "Tunnel", "TunnelTransport", "CPIM", "MSRP", "FileTransfer", "PeerMessaging", "Alarms",
     ]),
   impure(
     "ViewerRuntime",
@@ -137,12 +138,13 @@ let edgeGlueTargets: [Target] = [
       "UserAgent", "NodeLogic",
       "LinuxIO",
       "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Deflate", "Config", "PIDF", "XMLDocument",
-      "PeerSession", "Tunnel", "TunnelTransport", "CPIM", "MSRP", "FileTransfer", "PeerMessaging",
+      "PeerSession", "Tunnel", "TunnelTransport", "CPIM", "MSRP", "FileTransfer", "PeerMessaging", "Alarms",
     ]),
   impure(
     "CommandLine",
     [
-      "EdgeCore", "STUN", "NATDiscovery", "StatusModel", "Doctor", "Config", "LinuxIO", "Capture", "Deflate", "Picture",
+      "EdgeCore", "STUN", "NATDiscovery", "StatusModel", "Alarms", "Doctor", "Config", "LinuxIO", "Capture", "Deflate",
+      "Picture",
       "SecureStreams", "Uplink", "NodeRuntime", "ViewerRuntime", "SecureTransport", "FileTransfer",
     ]),
   executable("edge", ["CommandLine"]),
@@ -163,7 +165,7 @@ let serverTargets: [Target] = [
 
 let testTargets: [Target] = [
   .executableTarget(
-    name: "frame-benchmark", dependencies: ["EdgeCore", "Picture", "FrameCodec", "Deflate"],
+    name: "frame-benchmark", dependencies: ["EdgeCore", "Picture", "FrameCodec", "Deflate", "Alarms"],
     path: "Tests/Benchmarks/Frames", exclude: ["run.py"],
     swiftSettings: common + [.unsafeFlags(["-parse-as-library"])]),
   .executableTarget(
@@ -189,6 +191,7 @@ let testTargets: [Target] = [
   tests("FrameCodec", ["EdgeCore", "Picture", "Deflate", "LinuxIO"]),
   tests("Picture", ["EdgeCore", "Deflate"]),
   tests("StatusModel", ["EdgeCore"]),
+  tests("Alarms", ["EdgeCore", "StatusModel", "FrameCodec", "Picture"]),
   tests("Tunnel", ["EdgeCore"]),
   tests("FileTransfer", ["EdgeCore", "SDP", "StatusModel"]),
   tests("UserAgent", ["EdgeCore", "SIP", "STUN", "SecureTransport"]),
@@ -201,7 +204,7 @@ let testTargets: [Target] = [
   tests("SCTPTransport", ["EdgeCore", "SimNet"]),
   tests("Deflate", ["EdgeCore"]),
   tests("Capture", ["EdgeCore", "Picture", "LinuxIO"]),
-  tests("Config", ["EdgeCore"]),
+  tests("Config", ["EdgeCore", "Alarms"]),
   tests("XMLDocument", ["EdgeCore", "PIDF"]),
   tests("SecureStreams", ["EdgeCore", "LinuxIO", "SecureTransport"]),
   tests("PeerSession", ["EdgeCore", "STUN", "ICE", "SDP", "LinuxIO", "SecureTransport", "SCTPTransport", "SimNet"]),

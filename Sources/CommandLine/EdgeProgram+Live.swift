@@ -19,7 +19,7 @@ extension EdgeProgram.Commands {
       run: runNode, view: view, devices: devices, tunnel: tunnel, send: send, inbox: inbox,
       doctor: { DoctorCommand(options: $0, console: .standard).run() },
       demo: { DemoCommand(options: $0, console: .standard).run() }, camera: camera, get: TransferCommands.get,
-      put: TransferCommands.put, chat: TransferCommands.chat)
+      put: TransferCommands.put, chat: TransferCommands.chat, events: { $0.run(progress: progress) })
   }
 
   private static func runNode(_ options: RunOptions) -> ExitCode {

@@ -27,6 +27,7 @@ public struct EdgeProgram {
     public var tunnel: (TunnelCommandOptions) -> ExitCode
     public var send: (SendOptions) -> ExitCode
     public var inbox: (InboxOptions) -> ExitCode
+    public var events: (EventsOptions) -> ExitCode
     public var doctor: (DoctorOptions) -> ExitCode
     public var demo: (DemoOptions) -> ExitCode
     public var camera: (CameraOptions) -> ExitCode
@@ -42,7 +43,8 @@ public struct EdgeProgram {
       demo: @escaping (DemoOptions) -> ExitCode,
       camera: @escaping (CameraOptions) -> ExitCode = { _ in .no },
       get: @escaping (GetOptions) -> ExitCode = { _ in .no }, put: @escaping (PutOptions) -> ExitCode = { _ in .no },
-      chat: @escaping (ChatOptions) -> ExitCode = { _ in .no }
+      chat: @escaping (ChatOptions) -> ExitCode = { _ in .no },
+      events: @escaping (EventsOptions) -> ExitCode = { _ in .no }
     ) {
       self.run = run
       self.view = view
@@ -56,6 +58,7 @@ public struct EdgeProgram {
       self.get = get
       self.put = put
       self.chat = chat
+      self.events = events
     }
   }
 
@@ -70,7 +73,8 @@ public struct EdgeProgram {
   public static let syntaxes: [CommandSyntax] = [
     RunOptions.syntax, StatusCommand.syntax, ViewOptions.syntax, DevicesOptions.syntax, CameraOptions.syntax,
     TunnelCommandOptions.syntax,
-    SendOptions.syntax, InboxOptions.syntax, ChatOptions.syntax, GetOptions.syntax, PutOptions.syntax,
+    SendOptions.syntax, InboxOptions.syntax, EventsOptions.syntax, ChatOptions.syntax, GetOptions.syntax,
+    PutOptions.syntax,
     DoctorOptions.syntax, DemoOptions.syntax, VersionCommand.syntax,
   ]
 
@@ -129,6 +133,7 @@ public struct EdgeProgram {
       case "chat": return commands.chat(try ChatOptions(parsed))
       case "get": return commands.get(try GetOptions(parsed))
       case "put": return commands.put(try PutOptions(parsed))
+      case "events": return commands.events(try EventsOptions(parsed))
       case "camera": return commands.camera(try CameraOptions(parsed))
       case "doctor": return commands.doctor(try DoctorOptions(parsed))
       case "demo": return commands.demo(try DemoOptions(parsed))

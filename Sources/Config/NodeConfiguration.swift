@@ -75,6 +75,8 @@ public struct NodeConfiguration: Hashable, Sendable {
     /// Pictures per second.
     public var framesPerSecond: Int?
     public var quality: Quality
+    /// `nil`: none.
+    public var alarms: CameraAlarms?
 
     public static let formats = [
       "YUYV", "UYVY", "NV12", "YU12", "YV12", "GREY", "Y16", "RGB24", "BGR24", "MJPEG", "H264",
@@ -82,7 +84,7 @@ public struct NodeConfiguration: Hashable, Sendable {
 
     public init(
       serial: String, name: String? = nil, source: Source, format: String? = nil, size: Size? = nil,
-      framesPerSecond: Int? = nil, quality: Quality = .lossless
+      framesPerSecond: Int? = nil, quality: Quality = .lossless, alarms: CameraAlarms? = nil
     ) {
       self.serial = serial
       self.name = name ?? serial
@@ -91,6 +93,7 @@ public struct NodeConfiguration: Hashable, Sendable {
       self.size = size
       self.framesPerSecond = framesPerSecond
       self.quality = quality
+      self.alarms = alarms
     }
   }
 
@@ -203,6 +206,7 @@ extension NodeConfiguration.Node {
 extension NodeConfiguration.Camera {
   fileprivate static let keys = [
     "serial", "name", "source", "device", "path", "loop", "format", "size", "fps", "quality",
+    "alarms",
   ]
 
   fileprivate init?(_ section: Section) {
@@ -214,10 +218,11 @@ extension NodeConfiguration.Camera {
       section.word("quality", kind: "quality", ["lossless", "near-lossless"]) == "near-lossless"
       ? .nearLossless : .lossless
     let name = section.text("name").map { printable($0) }
+    let alarms = section.has("alarms") ? CameraAlarms(section.section("alarms", keys: CameraAlarms.keys)) : nil
     guard let source = Self.source(section), let serial else { return nil }
     self.init(
       serial: serial, name: name, source: source, format: format, size: size, framesPerSecond: framesPerSecond,
-      quality: quality)
+      quality: quality, alarms: alarms)
   }
 
   private static func source(_ section: Section) -> Source? {

@@ -121,6 +121,28 @@ struct Section {
     return value
   }
 
+  /// A list of values `convert` understands, or one by itself.
+  func values<T>(_ key: String, atMost limit: Int, _ expected: String, _ convert: (String) -> T?) -> [T] {
+    guard let node = node(key) else { return [] }
+    var items = [node]
+    if case .sequence(let list) = node.content { items = list }
+    guard items.count <= limit else {
+      report(key, "has more than \(limit) entries")
+      return []
+    }
+    var found: [T] = []
+    for item in items {
+      if case .scalar(let text, _) = item.content, let value = convert(text) {
+        found.append(value)
+      } else if case .scalar(let text, _) = item.content {
+        problems.add(item.line, child(key), "'\(printable(text))' is not \(expected)")
+      } else {
+        problems.add(item.line, child(key), "must be a list of single values")
+      }
+    }
+    return found
+  }
+
   func integer(_ key: String, _ range: ClosedRange<Int>) -> Int? {
     value(key, "a whole number from \(range.lowerBound) to \(range.upperBound)") { text in
       guard let number = ASCII.decimal(text, max: UInt64(range.upperBound)), Int(number) >= range.lowerBound else {

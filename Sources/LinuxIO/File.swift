@@ -136,6 +136,21 @@ public enum File {
     return Int64(clamping: UInt64(facts.f_bavail).multipliedReportingOverflow(by: UInt64(facts.f_frsize)).partialValue)
   }
 
+  /// Bytes of a file; `nil` when there is none.
+  public static func size(_ path: String) -> Int? {
+    var facts = stat()
+    return stat(path, &facts) == 0 ? Int(facts.st_size) : nil
+  }
+
+  /// Gives a file another name, in place of what has that name.
+  public static func move(_ path: String, to other: String) throws(FileError) {
+    do throws(SystemError) {
+      try systemCall("rename") { rename(path, other) }
+    } catch {
+      throw FileError(path, error)
+    }
+  }
+
   public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
   /// Removes a file; one that is not there is fine.

@@ -54,7 +54,13 @@ final class CameraEncoder: @unchecked Sendable {
   private var captured = 0
   private var linesMade: UInt32 = 0
 
-  init(mailbox: Mailbox<EncodedPicture>) { self.mailbox = mailbox }
+  /// Sees every picture.
+  private let watch: AlarmWatch?
+
+  init(mailbox: Mailbox<EncodedPicture>, watch: AlarmWatch? = nil) {
+    self.mailbox = mailbox
+    self.watch = watch
+  }
 
   /// From any thread: what to encode from the next picture on. A rendition that was not there begins with a key frame.
   func setRenditions(_ renditions: [Rendition]) {
@@ -84,6 +90,7 @@ final class CameraEncoder: @unchecked Sendable {
   /// One captured picture; the bytes are lent for the call.
   func encode(_ info: FrameInfo, _ picture: RawSpan) {
     captured &+= 1
+    watch?.see(info, picture)
     if !info.isPlaceholder { serveSnapshots(info, picture) }
     let due = takeDue()
     guard !due.isEmpty else { return }

@@ -1,3 +1,4 @@
+import Alarms
 import Capture
 import Config
 import EdgeCore
@@ -9,11 +10,13 @@ import StatusModel
 
 /// One published camera: its source, its encoder, and everybody who watches it.
 ///
-/// The source runs only while somebody watches.
+/// The source runs only while somebody watches, or while there are alarms to raise.
 final class CameraFeed {
   let configuration: NodeConfiguration.Camera
   /// The capture state changed: publish and report it.
   var onStateChanged: (() -> Void)?
+  /// The camera's detectors, or its loss, have something for its owner.
+  var onSight: ((AlarmSight) -> Void)?
 
   private let reactor: Reactor
   private let log: Log
@@ -21,6 +24,9 @@ final class CameraFeed {
   private let source: CaptureSession
   private let mailbox: Mailbox<EncodedPicture>
   private let inlet: Inlet
+  private let sights: Mailbox<AlarmSight>?
+  private var lossTimer: Reactor.TimerToken?
+  private var isLost = false
   private var watchers: [ViewerSession] = []
   /// Snapshots that wait for their picture.
   private var snapshots = 0
@@ -36,6 +42,7 @@ final class CameraFeed {
   /// Lets the mailbox's handler be made before the feed it belongs to.
   private final class Inlet {
     var receive: ((EncodedPicture) -> Void)?
+    var sight: ((AlarmSight) -> Void)?
   }
 
   /// Finished frames the reactor has not looked at yet; more are dropped whole.
@@ -53,12 +60,21 @@ final class CameraFeed {
     let inlet = Inlet()
     self.inlet = inlet
     mailbox = try Mailbox(reactor: reactor, capacity: Self.mailboxCapacity) { inlet.receive?($0) }
-    let encoder = CameraEncoder(mailbox: mailbox)
+    var watch: AlarmWatch?
+    if let alarms = configuration.alarms {
+      let sights = try Mailbox<AlarmSight>(reactor: reactor, capacity: 64) { inlet.sight?($0) }
+      self.sights = sights
+      watch = AlarmWatch(alarms) { sights.post($0) }
+    } else {
+      sights = nil
+    }
+    let encoder = CameraEncoder(mailbox: mailbox, watch: watch)
     self.encoder = encoder
     source = try CaptureSession(reactor: reactor, source: Self.source(configuration)) { info, picture in
       encoder.encode(info, picture)
     }
     inlet.receive = { [unowned(unsafe) self] in distribute($0) }
+    inlet.sight = { [unowned(unsafe) self] in onSight?($0) }
     source.onEvent = { [unowned(unsafe) self] in receive($0) }
   }
 
@@ -66,12 +82,17 @@ final class CameraFeed {
 
   func close() {
     inlet.receive = nil
+    inlet.sight = nil
+    if let lossTimer { reactor.cancel(lossTimer) }
+    lossTimer = nil
     if let tickTimer { reactor.cancel(tickTimer) }
     tickTimer = nil
     source.onEvent = nil
     source.close()
     mailbox.close()
+    sights?.close()
     onStateChanged = nil
+    onSight = nil
   }
 
   var state: CaptureState { source.state }
@@ -141,9 +162,9 @@ final class CameraFeed {
     rest()
   }
 
-  /// The source runs while somebody watches, or waits for a snapshot.
+  /// The source runs while somebody watches, or waits for a snapshot, and always for alarms.
   private func rest() {
-    guard watchers.isEmpty, snapshots == 0 else { return }
+    guard watchers.isEmpty, snapshots == 0, configuration.alarms == nil else { return }
     source.stop()
     problem = nil
   }
@@ -256,6 +277,30 @@ final class CameraFeed {
     }
   }
 
+  // MARK: Alarms
+
+  /// A camera that does not come back within this time is lost.
+  private static let lossPatience = Duration.seconds(2)
+
+  func startAlarms() { source.start() }
+
+  private func noteLoss(_ isGone: Bool) {
+    guard configuration.alarms?.lost == true else { return }
+    if let lossTimer { reactor.cancel(lossTimer) }
+    lossTimer = nil
+    let began = MonotonicClock.wallClockMicroseconds
+    if isGone, !isLost {
+      lossTimer = reactor.schedule(after: Self.lossPatience) { [unowned(unsafe) self] in
+        lossTimer = nil
+        isLost = true
+        onSight?(AlarmSight(kind: .lost, phase: .begin, microseconds: began))
+      }
+    } else if !isGone, isLost {
+      isLost = false
+      onSight?(AlarmSight(kind: .lost, phase: .end, microseconds: began))
+    }
+  }
+
   // MARK: The source
 
   private func receive(_ event: CaptureEvent) {
@@ -274,12 +319,14 @@ final class CameraFeed {
     case .streaming(let format):
       lastFormat = format
       problem = nil
+      noteLoss(false)
       log.info("camera.streaming", ("serial", configuration.serial), ("format", format.description))
       for watcher in watchers {
         watcher.sourceChanged()
         watcher.tell(.camera(state: "streaming", text: format.description))
       }
     case .failed(let problem, let delay):
+      if self.problem == nil { noteLoss(true) }
       self.problem = problem
       let text = problem.text(sourceName)
       log.warning(

@@ -111,6 +111,15 @@ extension Node {
         health.append(
           Health(code: "camera-" + problem.code, severity: .error, text: serial + ": " + problem.text(feed.sourceName)))
       }
+      if feed.configuration.alarms.map({ $0.motion != nil || $0.tamper }) == true,
+        feed.lastFormat?.picture.pixelFormat.isCompressed == true
+      {
+        health.append(
+          Health(
+            code: "alarms-blind", severity: .warning,
+            text: "\(serial): the camera compresses its pictures, so neither motion nor a covered lens is seen: set "
+              + "format: YUYV"))
+      }
       let bad = feed.statistics.badFrames
       if bad > 0 {
         health.append(

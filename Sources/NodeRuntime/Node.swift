@@ -33,6 +33,8 @@ public final class Node {
   /// `nil` when messages cannot be kept.
   var inbox: Inbox?
   let fileService: FileService
+  /// `nil` when no camera has alarms.
+  var alarmSender: AlarmSender?
   private var networkWatch: NetworkWatch?
   private var publishTimer: Reactor.TimerToken?
   private var isStopping = false
@@ -82,6 +84,7 @@ public final class Node {
     publish()
     uplink.start()
     subscribeToMessages()
+    startAlarms()
   }
 
   /// Ends every session, takes leave of the server, and then calls `completion`.
@@ -98,6 +101,7 @@ public final class Node {
     if let publishTimer { reactor.cancel(publishTimer) }
     uplink.onStopped = { [self] in
       for feed in feeds { feed.close() }
+      alarmSender?.close()
       feeds = []
       completion()
     }
@@ -112,6 +116,7 @@ public final class Node {
       log.notice("link.up", ("server", uplink.serverAddress?.description ?? ""))
       findStunServer()
       linkIsBack()
+      alarmSender?.pump()
       onLinkChanged?(true)
     case .linkDown(let failure, let retryIn):
       log.warning("link.down", ("reason", failure.text), ("retry_ms", "\(retryIn.wholeMilliseconds)"))
@@ -133,7 +138,8 @@ public final class Node {
     case .callConfirmed(let handle, let contentType, let body):
       session(handle)?.peer.peerHasAnswer()
       receiveAnswer(handle, contentType, body)
-    case .callProgress, .relaysOffered, .notified, .subscriptionEnded, .messageAnswered: break
+    case .messageAnswered(let handle, let status): alarmSender?.answered(handle, status)
+    case .callProgress, .relaysOffered, .notified, .subscriptionEnded: break
     }
   }
 

@@ -68,7 +68,8 @@ public struct Directory: Sendable, Equatable {
     return contact(callee, of: caller) == .confirmed || sees(caller, callee) || sees(callee, caller)
   }
 
-  private func sees(_ viewer: String, _ node: String) -> Bool {
+  /// Whether `viewer` may watch a camera of `node`.
+  func sees(_ viewer: String, _ node: String) -> Bool {
     guard let watched = rights[viewer], let kept = owned[node] else { return false }
     return !watched.isDisjoint(with: kept)
   }

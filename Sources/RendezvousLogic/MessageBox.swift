@@ -87,9 +87,9 @@ struct MessageTraffic {
     var name: String
   }
 
-  /// A message that is not written yet, and the request that brought it.
+  /// A message that is not written yet, one for each receiver, and the request that brought it.
   struct Incoming {
-    var message: StoredMessage
+    var messages: [StoredMessage]
     var request: Message
     var key: AnswerKey
     var flow: Flow

@@ -8,49 +8,83 @@ extension Rendezvous {
   static let messagePackage = "im"
   /// RFC 3428 §8.
   static let maximumMessage = 1300
+  /// Bytes of an alarm with its picture: what a SIP message has room for beside its head.
+  static let maximumPicture = 48 << 10
   /// How long a sender is kept waiting for a terminal before it is told 202.
   private static let deliveryPatience: Duration = .seconds(2)
   private static let registrationDelay: Duration = .milliseconds(800)
 
-  /// Whether a MESSAGE is for an account, and so the broker's.
+  /// Whether a MESSAGE is for an account or from a serial, and so the broker's.
   func isForBroker(_ request: Message) -> Bool {
     guard environment.mailbox != nil, request.to?.tag == nil, let name = request.requestURI?.decodedUser else {
       return false
     }
-    return directory.owner(of: name) == nil
+    guard let owner = directory.owner(of: name) else { return true }
+    return request.from?.uri.decodedUser == owner
   }
 
-  /// MESSAGE, or PUBLISH with `Event: im`, to the name of an account.
+  /// MESSAGE, or PUBLISH with `Event: im`, to the name of an account; or of a serial, by the node that owns it.
   func takeMessage(_ request: Message, _ key: AnswerKey, on flow: Flow) {
     guard acceptsExtensions(of: request, on: flow), forwardingIsSane(request, on: flow) else { return }
     guard environment.mailbox != nil else { return refusePackage(request, key, on: flow) }
     guard let sender = authenticate(request, on: flow, request.method == .publish ? .server : .proxy) else { return }
-    guard let receiver = request.requestURI?.decodedUser, directory.accounts[receiver] != nil,
-      directory.mayReach(sender, receiver)
-    else { return conclude(request, key, 404, on: flow) }
+    guard let name = request.requestURI?.decodedUser, let receivers = receivers(of: name, from: sender) else {
+      return conclude(request, key, 404, on: flow)
+    }
     guard !request.body.isEmpty, let mediaType = request.mediaType else { return conclude(request, key, 400, on: flow) }
-    guard request.body.count <= Self.maximumMessage else {
+    // A node's alarms go to those who may watch its cameras, all or some of them.
+    let isAlarm = directory.owner(of: name) == sender || directory.sees(name, sender)
+    // RFC 3428 §8 allows more than 1300 bytes to who knows that no hop is open to congestion: this server gives
+    // what is longer to connections only.
+    let limit = isAlarm && flow.transport.isReliable ? Self.maximumPicture : Self.maximumMessage
+    guard request.body.count <= limit else {
       return conclude(request, key, 413, on: flow) {
-        $0.append(.warning, self.warning("a message has at most \(Self.maximumMessage) bytes"))
+        $0.append(.warning, self.warning("a message has at most \(limit) bytes"))
       }
     }
-    let message: StoredMessage
-    if mediaType == CPIMMessage.mediaType {
-      guard let content = CPIMMessage(request.body) else { return conclude(request, key, 400, on: flow) }
-      message = StoredMessage(
-        receiver: receiver, sender: sender,
-        identity: content.messageID.isEmpty ? Self.identity(of: request) : "id " + content.messageID,
-        contentType: content.contentType, body: content.body)
-    } else {
-      message = StoredMessage(
-        receiver: receiver, sender: sender, identity: Self.identity(of: request),
-        contentType: request[.contentType] ?? mediaType, body: request.body)
+    guard let content = content(of: request, mediaType, from: sender) else {
+      return conclude(request, key, 400, on: flow)
     }
     // It came again before it was written: one answer is for both.
-    guard messages.incomingKeys.insert(key).inserted else { return }
-    messages.incoming.append(MessageTraffic.Incoming(message: message, request: request, key: key, flow: flow))
+    guard !messages.incomingKeys.contains(key) else { return }
+    if request.body.count > Self.maximumMessage || directory.owner(of: name) != nil,
+      !alarms.allows("\(sender) \(name)", at: now)
+    {
+      counters.limited &+= 1
+      return conclude(request, key, 480, on: flow) { $0.append(.warning, self.warning("too many alarms")) }
+    }
+    // Nobody is to be told.
+    guard !receivers.isEmpty else { return accepted(request, key, 200, 0, on: flow) }
+    messages.incomingKeys.insert(key)
+    messages.incoming.append(
+      MessageTraffic.Incoming(
+        messages: receivers.map { receiver in
+          var message = content
+          message.receiver = receiver
+          return message
+        }, request: request, key: key, flow: flow))
     commitSoon()
     if messages.incoming.count >= Self.largestWrite { commitMessages() }
+  }
+
+  /// Who gets what `sender` writes to `name`; `nil` when it may not: unknown and forbidden names are not told apart.
+  private func receivers(of name: String, from sender: String) -> [String]? {
+    if directory.owner(of: name) == sender { return directory.watchers(of: name).filter { $0 != sender }.sorted() }
+    return directory.accounts[name] != nil && directory.mayReach(sender, name) ? [name] : nil
+  }
+
+  /// `nil` for what says that it is CPIM and is not.
+  private func content(of request: Message, _ mediaType: String, from sender: String) -> StoredMessage? {
+    guard mediaType == CPIMMessage.mediaType else {
+      return StoredMessage(
+        receiver: "", sender: sender, identity: Self.identity(of: request),
+        contentType: request[.contentType] ?? mediaType, body: request.body)
+    }
+    guard let content = CPIMMessage(request.body) else { return nil }
+    return StoredMessage(
+      receiver: "", sender: sender,
+      identity: content.messageID.isEmpty ? Self.identity(of: request) : "id " + content.messageID,
+      contentType: content.contentType, body: content.body)
   }
 
   // MARK: Writing
@@ -72,14 +106,24 @@ extension Rendezvous {
       Delivery(account: device.account, terminal: device.name, sequence: sequence)
     }
     guard let mailbox = environment.mailbox, !incoming.isEmpty || !deliveries.isEmpty else { return }
-    guard let verdicts = mailbox.commit(incoming.map(\.message), deliveries), verdicts.count == incoming.count else {
+    let all = incoming.flatMap(\.messages)
+    guard let verdicts = mailbox.commit(all, deliveries), verdicts.count == all.count else {
       for each in incoming { respond(to: each.request, 503, on: each.flow) { $0.retryAfter = 10 } }
       if !deliveries.isEmpty { messages.commitDue = now + Self.commitRetry }
       return
     }
     messages.delivered = [:]
     var receivers: Set<String> = []
-    for (each, verdict) in zip(incoming, verdicts) { settle(each, verdict, &receivers) }
+    var rest = verdicts[...]
+    for each in incoming {
+      let own = rest.prefix(each.messages.count)
+      rest = rest.dropFirst(each.messages.count)
+      if own.count == 1, let verdict = own.first {
+        settle(each, verdict, &receivers)
+      } else {
+        settle(each, of: own, &receivers)
+      }
+    }
     for receiver in receivers.sorted() { deliver(to: receiver) }
   }
 
@@ -96,7 +140,7 @@ extension Rendezvous {
       accepted(each.request, each.key, 202, sequence, on: each.flow)
     case .stored(let sequence):
       counters.messages &+= 1
-      let receiver = each.message.receiver
+      let receiver = each.messages[0].receiver
       guard subscriptions.hasTopic(receiver) || !terminals(of: receiver).isEmpty else {
         return accepted(each.request, each.key, 202, sequence, on: each.flow)
       }
@@ -106,10 +150,38 @@ extension Rendezvous {
     }
   }
 
+  /// A message to several: it is stored, and who has no room does without.
+  private func settle(
+    _ each: MessageTraffic.Incoming, of verdicts: ArraySlice<MessageBox.Verdict>, _ receivers: inout Set<String>
+  ) {
+    var last: Int64?
+    for (message, verdict) in zip(each.messages, verdicts) {
+      switch verdict {
+      case .stored(let sequence):
+        counters.messages &+= 1
+        last = sequence
+        receivers.insert(message.receiver)
+      case .known(let sequence): last = sequence
+      case .full, .unavailable: break
+      }
+    }
+    if let last { return accepted(each.request, each.key, 202, last, on: each.flow) }
+    conclude(each.request, each.key, 480, on: each.flow) {
+      $0.append(.warning, self.warning("the receivers' mailboxes are full"))
+    }
+  }
+
   /// The oldest message a device has not had, counting what is not written yet.
-  func nextMessage(for account: String, _ device: String) -> StoredMessage? {
-    let after = messages.delivered[MessageTraffic.Device(account: account, name: device)] ?? 0
-    return environment.mailbox?.next(account, device, after)
+  ///
+  /// - Parameter takesLarge: whether it can be given more than ``maximumMessage``; who cannot does without.
+  func nextMessage(for account: String, _ name: String, takesLarge: Bool) -> StoredMessage? {
+    let device = MessageTraffic.Device(account: account, name: name)
+    while true {
+      guard let message = environment.mailbox?.next(account, name, messages.delivered[device] ?? 0) else { return nil }
+      if takesLarge || message.body.count <= Self.maximumMessage { return message }
+      messages.delivered[device] = message.sequence
+      commitSoon()
+    }
   }
 
   /// RFC 3261 §8.1.1.4 and §8.1.1.5: what does not change when a request is sent again.
@@ -154,9 +226,9 @@ extension Rendezvous {
   }
 
   private func push(to terminal: MessageTraffic.Terminal, _ contact: URI) {
-    guard messages.pushing[terminal] == nil, let message = nextMessage(for: terminal.account, terminal.name) else {
-      return
-    }
+    guard messages.pushing[terminal] == nil,
+      let message = nextMessage(for: terminal.account, terminal.name, takesLarge: false)
+    else { return }
     messages.pushing[terminal] = message.sequence
     var request = Message(request: .message, contact)
     request.maxForwards = 70

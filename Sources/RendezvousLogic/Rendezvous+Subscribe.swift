@@ -122,7 +122,8 @@ extension Rendezvous {
     guard !known.isWaiting else { return subscriptions.update(id) { $0.hasChanged = true } }
     var message: StoredMessage?
     if known.subject == .topic, known.ending == nil {
-      message = nextMessage(for: known.account, known.terminal)
+      message = nextMessage(
+        for: known.account, known.terminal, takesLarge: known.flow.transport.isReliable)
       guard message != nil || !known.isCaughtUp else { return }
     }
     subscriptions.update(id) { subscription in

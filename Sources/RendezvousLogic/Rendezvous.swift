@@ -37,6 +37,7 @@ public final class Rendezvous {
   var sessions = Sessions()
   var answered = AnswerCache()
   var messages = MessageTraffic()
+  var alarms = AlarmLimiter()
 
   var strangers: RateLimiter
   var failures: RateLimiter

@@ -39,8 +39,10 @@ public final class MessageStore {
   public struct Limits: Hashable, Sendable {
     /// Messages one account may have waiting.
     public var messages: Int64 = 1000
-    /// Bytes of their bodies.
-    public var bytes: Int64 = 1 << 20
+    /// Bytes of their bodies. Large ones (pictures) may take half of it, so that they crowd out no words.
+    public var bytes: Int64 = 4 << 20
+    /// Bytes of a body that is large.
+    public var large: Int64 = 1301
     /// Seconds a message waits for a terminal.
     public var lifetime: Int64 = 30 * 86_400
     /// Seconds the name of a delivered message is remembered.
@@ -142,9 +144,8 @@ public final class MessageStore {
 
   /// What waits is counted once and then kept count of: as much as is counted, more never waits.
   private func hasRoom(_ receiver: String, _ size: Int64) throws(StorageError) -> Bool {
-    func fits(_ waiting: Waiting) -> Bool {
-      waiting.messages < limits.messages && waiting.bytes + size <= limits.bytes
-    }
+    let room = size >= limits.large ? limits.bytes / 2 : limits.bytes
+    func fits(_ waiting: Waiting) -> Bool { waiting.messages < limits.messages && waiting.bytes + size <= room }
     if let waiting = waitingOf[receiver], fits(waiting) { return true }
     var waiting = Waiting()
     try database.query(

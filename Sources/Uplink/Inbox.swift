@@ -1,3 +1,4 @@
+public import Alarms
 import CPIM
 import EdgeCore
 public import LinuxIO
@@ -17,15 +18,19 @@ public final class Inbox {
     public var date: String
     /// Type and subtype.
     public var type: String
-    /// Of a text; Base64 of anything else.
+    /// Of a text; the path of an alarm's picture; Base64 of anything else.
     public var text: String
+    /// Of a camera's alarm, and of a picture of it.
+    public var alarm: AlarmEvent?
 
     public var json: JSONValue {
-      .object([
+      var members = [
         JSONValue.Member("id", .string(id)), JSONValue.Member("from", .string(from)),
         JSONValue.Member("date", .string(date)), JSONValue.Member("type", .string(type)),
         JSONValue.Member("text", .string(text)),
-      ])
+      ]
+      if let alarm { members.append(JSONValue.Member("alarm", alarm.referenceJSON)) }
+      return .object(members)
     }
   }
 
@@ -43,12 +48,15 @@ public final class Inbox {
   private var file: AppendFile?
   private var bytes = 0
   private var known: Set<String> = []
+  private let directory: String?
+  private var pictures: PictureFolder?
   /// Those of the file, oldest first.
   public private(set) var entries: [Entry] = []
 
   /// - Parameter directory: `nil` keeps messages for as long as the process lives.
   public init(directory: String?) throws(FileError) {
     path = directory.map { $0 + "/messages.jsonl" }
+    self.directory = directory
     guard let path, let directory else { return }
     if File.exists(directory + "/messages.1.jsonl") {
       for entry in try Self.load(directory + "/messages.1.jsonl") { known.insert(Self.name(entry)) }
@@ -73,12 +81,20 @@ public final class Inbox {
     }
     if entry.date.utf8.isEmpty { entry.date = Timestamp.text(now) }
     entry.type = ASCII.lowercased(String(decoding: type.utf8.prefix { $0 != 0x3B && $0 != 0x20 }, as: UTF8.self))
-    if entry.type.hasPrefix("text/"), let text = String(validating: content, as: UTF8.self) {
+    entry.alarm = AlarmEvent(contentType: type)
+    guard !known.contains(Self.name(entry)) else { return .known }
+    if let alarm = entry.alarm, let suffix = Self.pictureSuffix(entry.type), let directory {
+      do throws(FileError) {
+        if pictures == nil { pictures = try PictureFolder(directory + "/events") }
+        entry.text = try pictures?.keep(content, name: alarm.id + "-" + alarm.serial, suffix: suffix) ?? ""
+      } catch {
+        return .failed(error.description)
+      }
+    } else if entry.type.hasPrefix("text/"), let text = String(validating: content, as: UTF8.self) {
       entry.text = text
     } else {
       entry.text = Base64.encode(content)
     }
-    guard !known.contains(Self.name(entry)) else { return .known }
     do throws(FileError) {
       try keep(entry)
     } catch {
@@ -87,6 +103,10 @@ public final class Inbox {
     known.insert(Self.name(entry))
     entries.append(entry)
     return .taken(entry)
+  }
+
+  private static func pictureSuffix(_ type: String) -> String? {
+    type == "image/png" ? ".png" : type == "image/jpeg" ? ".jpg" : nil
   }
 
   private func keep(_ entry: Entry) throws(FileError) {
@@ -123,7 +143,7 @@ public final class Inbox {
       entries.append(
         Entry(
           id: id, from: from, date: value["date"]?.text ?? "", type: value["type"]?.text ?? "",
-          text: value["text"]?.text ?? ""))
+          text: value["text"]?.text ?? "", alarm: value["alarm"].flatMap { AlarmEvent(reference: $0) }))
     }
     return entries
   }

@@ -28,6 +28,7 @@ PURE = {
     "StatusModel": {"EdgeCore"},
     "Tunnel": {"EdgeCore"},
     "FileTransfer": {"EdgeCore", "SDP", "StatusModel"},
+    "Alarms": {"EdgeCore", "StatusModel"},
     "UserAgent": {"EdgeCore", "STUN", "SIP"},
     "Doctor": {"EdgeCore", "NATDiscovery", "StatusModel"},
     "NodeLogic": {"EdgeCore", "SIP", "SDP", "PIDF", "StatusModel", "UserAgent"},
@@ -41,7 +42,7 @@ ADAPTERS = {
     "SCTPTransport": {"EdgeCore", "CUsrsctp", "CLinux"},
     "Deflate": {"EdgeCore", "CZlib"},
     "Capture": {"EdgeCore", "Picture", "LinuxIO", "CLinux"},
-    "Config": {"EdgeCore", "CYaml"},
+    "Config": {"EdgeCore", "Alarms", "CYaml"},
     "XMLDocument": {"EdgeCore", "PIDF", "CExpat"},
     "Storage": {"EdgeCore", "CSQLite"},
 }

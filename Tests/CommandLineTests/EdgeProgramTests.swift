@@ -59,7 +59,7 @@ final class TestProgram {
 struct EdgeProgramTests {
   /// EDGE_UPDATE_SNAPSHOTS=1 writes the files anew.
   @Test(arguments: [
-    "", "run", "status", "view", "devices", "camera", "tunnel", "send", "inbox", "doctor", "demo", "version",
+    "", "run", "status", "view", "devices", "camera", "tunnel", "send", "inbox", "events", "doctor", "demo", "version",
   ])
   func `help is as the snapshot has it, plain ASCII, on standard output`(command: String) throws {
     let program = TestProgram()

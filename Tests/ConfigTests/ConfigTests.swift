@@ -1,3 +1,4 @@
+import Alarms
 import Config
 import EdgeCore
 import Foundation
@@ -133,7 +134,49 @@ struct NodeConfigurationTests {
     #expect(configuration.resources.map(\.address.description) == ["[2001:db8::1]:80", "10.0.0.2:1"])
   }
 
+  @Test func `a camera's alarms are read, with sane defaults`() throws {
+    let configuration = try node(
+      """
+      rendezvous: { uri: "sip:a.example", account: a, password-file: p }
+      cameras:
+        - serial: C1
+          source: testcard
+          alarms:
+            motion: { sensitivity: 70, hold: 5, zones: ["0,50 100,100"], ignore: ["0,0 10,0 10,10", "90,90 100,100"] }
+            tamper: false
+            interval: 60
+            to: [anna, bert]
+        - { serial: C2, source: testcard, alarms: { motion: true, to: anna } }
+        - { serial: C3, source: testcard, alarms: { motion: false, lost: false } }
+        - { serial: C4, source: testcard }
+      """)
+    let first = try #require(configuration.cameras[0].alarms)
+    #expect(first.motion?.sensitivity == 70)
+    #expect(first.motion?.hold == .seconds(5))
+    #expect(first.motion?.zones.map(\.points.count) == [4])
+    #expect(first.motion?.ignored.map(\.points.count) == [3, 4])
+    #expect(first.lost && !first.tamper)
+    #expect(first.interval == .seconds(60))
+    #expect(first.receivers == ["anna", "bert"])
+    let second = try #require(configuration.cameras[1].alarms)
+    #expect(second == CameraAlarms(motion: .init(), receivers: ["anna"]))
+    #expect(configuration.cameras[2].alarms == CameraAlarms(lost: false))
+    #expect(configuration.cameras[3].alarms == nil)
+  }
+
   @Test(arguments: [
+    (
+      "cameras: [{ serial: A, source: testcard, alarms: { motion: { zones: [\"1,1\"] } } }]",
+      "2: cameras[0].alarms.motion.zones: '1,1' is not a zone such as \"0,50 100,100\": corners x,y in percent of the picture"
+    ),
+    (
+      "cameras: [{ serial: A, source: testcard, alarms: { motion: { sensitivity: 0 } } }]",
+      "2: cameras[0].alarms.motion.sensitivity: '0' is not a whole number from 1 to 100"
+    ),
+    (
+      "cameras: [{ serial: A, source: testcard, alarms: { tampr: true } }]",
+      "2: cameras[0].alarms.tampr: unknown key; did you mean tamper?"
+    ),
     (
       "cameras: [{ serial: A, device: /dev/video0, format: YUVY }]",
       "2: cameras[0].format: unknown format 'YUVY'; did you mean YUYV?"

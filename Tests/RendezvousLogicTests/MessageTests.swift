@@ -28,9 +28,10 @@ final class MemoryBox {
   }
 
   private func take(_ message: StoredMessage) -> MessageBox.Verdict {
-    if let known = messages.first(where: { $0.sender == message.sender && $0.identity == message.identity }) {
-      return .known(known.sequence)
+    let known = messages.first {
+      $0.sender == message.sender && $0.receiver == message.receiver && $0.identity == message.identity
     }
+    if let known { return .known(known.sequence) }
     guard !isFull else { return .full }
     var message = message
     message.sequence = Int64(messages.count + 1)
@@ -202,7 +203,7 @@ struct MessageTests {
   @Test(arguments: [(1300, 202), (1301, 413), (0, 400)])
   func `a message has 1 to 1300 bytes`(size: Int, status: Int) {
     let text = String(repeating: "x", count: size)
-    #expect(node.send(message(node, "alice", text)).last?.status?.value == status)
+    #expect(alice.send(message(alice, "gate-box", text)).last?.status?.value == status)
   }
 
   @Test func `strangers and full mailboxes are told so`() {
@@ -232,6 +233,45 @@ struct MessageTests {
     box.isBroken = false
     world.advance(.seconds(2))
     #expect(box.cursors.values.map { $0 } == [1])
+  }
+
+  @Test func `what a node writes to its serial goes to everybody who may watch it, and to nobody else`() {
+    world.change { $0.grant("CAM-1", to: "bob") }
+    _ = take(alice, subscribe(alice))
+    #expect(node.send(message(node, "CAM-1", "motion")).last?.status == 202)
+    #expect(take(alice) == ["motion", ""])
+    let bob = Peer(world, "bob")
+    #expect(take(bob, subscribe(bob)) == ["motion", ""])
+    #expect(box.messages.map(\.receiver) == ["alice", "bob"])
+    // Nobody but the owner may watch the other one.
+    #expect(node.send(message(node, "CAM-2", "motion", .publish)).last?.status == 200)
+    let stranger = Peer(world, "other-box")
+    #expect(stranger.send(message(stranger, "CAM-1", "false alarm", .publish)).last?.status == 404)
+    #expect(box.messages.count == 2)
+  }
+
+  @Test func `a picture goes to those that have a connection, and only a node sends one to who may watch it`() {
+    let picture = String(repeating: "p", count: Rendezvous.maximumPicture)
+    #expect(node.send(message(node, "CAM-1", picture)).last?.status == 202)
+    #expect(node.send(message(node, "CAM-1", "end")).last?.status == 202)
+    #expect(node.send(message(node, "alice", picture)).last?.status == 202)
+    #expect(alice.send(message(alice, "gate-box", picture)).last?.status == 413)
+    #expect(node.send(message(node, "CAM-1", picture + "p")).last?.status == 413)
+    #expect(take(alice, subscribe(alice)) == [picture, "end", picture, ""])
+    let plain = Peer(world, "alice", on: world.connect(.udp))
+    plain.instance = "urn:uuid:00000000-0000-1000-8000-000000000002"
+    plain.register()
+    world.advance(.seconds(3))
+    // Over UDP it is sent again until it is answered.
+    #expect(Set(take(plain)) == ["end"])
+  }
+
+  @Test func `a serial that never stops is heard so many times`() {
+    var answers: [Int: Int] = [:]
+    for _ in 0..<50 { answers[node.send(message(node, "CAM-1", "motion")).last?.status?.value ?? 0, default: 0] += 1 }
+    #expect(answers == [202: AlarmLimiter.burst, 480: 50 - AlarmLimiter.burst])
+    world.advance(AlarmLimiter.interval)
+    #expect(node.send(message(node, "CAM-1", "motion")).last?.status == 202)
   }
 
   @Test func `an account that is removed is subscribed no longer`() {

@@ -7,7 +7,7 @@ import Picture
 /// Times the frame coder on raw footage, one core, CPU time, and prints one JSON object.
 ///
 ///     frame-benchmark FILE FORMAT WIDTHxHEIGHT FRAMES SIGMA [--static] [--quality lossless|1..4|gate]
-///                     [--v3] [--zlib] [--repeat N] [--write FILE] [--write-parts FILE]
+///                     [--v3] [--zlib] [--repeat N] [--write FILE] [--write-parts FILE] [--motion SENSITIVITY]
 ///
 /// `SIGMA` is the standard deviation of the white Gaussian noise added to luma; chroma gets 0.7 of it.
 /// `--v3` uses the instructions of x86-64-v3, which the processor must have.
@@ -20,10 +20,11 @@ enum FrameBenchmark {
       print(
         """
         usage: frame-benchmark FILE FORMAT WIDTHxHEIGHT FRAMES SIGMA [--static] [--quality Q] [--v3] [--zlib]
-                               [--repeat N] [--write FILE] [--write-parts FILE]
+                               [--repeat N] [--write FILE] [--write-parts FILE] [--motion SENSITIVITY]
         """)
       exit(64)
     }
+    if let sensitivity = options.motionSensitivity { return try MotionRun.run(options, sensitivity: sensitivity) }
     let pictures = try Footage.load(options)
     if let path = options.planarPath { try Footage.writePlanar(pictures, options.format, to: path) }
 
@@ -129,7 +130,7 @@ enum FrameBenchmark {
   private static func rounded(_ value: Double) -> Double { (value * 1000).rounded() / 1000 }
 
   /// CPU time of this thread.
-  private static func cpuMilliseconds() -> Double {
+  static func cpuMilliseconds() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
     return Double(time.tv_sec) * 1000 + Double(time.tv_nsec) / 1_000_000

@@ -12,6 +12,8 @@ struct Options {
   var repeats = 1
   var instructions = InstructionSet.common
   var quality = FrameQuality.lossless
+  /// Looks for motion instead of timing the coder.
+  var motionSensitivity: Int?
   var planarPath: String?
   var partsPath: String?
 
@@ -36,6 +38,9 @@ struct Options {
       case "--repeat":
         guard let text = rest.popFirst(), let count = Int(text), count > 0 else { return nil }
         repeats = count
+      case "--motion":
+        guard let value = rest.popFirst().flatMap({ Int($0) }), (1...100).contains(value) else { return nil }
+        motionSensitivity = value
       case "--write":
         guard let value = rest.popFirst() else { return nil }
         planarPath = value
