@@ -57,14 +57,12 @@ public final class DatagramPump {
   /// When packets come often, the loop rests for so short a time that nobody notices it, and takes what came meanwhile
   /// at once, as network interfaces moderate their interrupts.
   public struct Coalescing: Hashable, Sendable {
-    public var rest: Duration
-    /// Datagrams a second from which on it pays.
-    public var threshold: Int
+    /// Datagrams worth waiting for.
+    public var wanted = 8
+    /// When fewer than two come in that time there is no resting.
+    public var longest: Duration = .microseconds(300)
 
-    public init(rest: Duration = .microseconds(100), threshold: Int = 5000) {
-      self.rest = rest
-      self.threshold = threshold
-    }
+    public init() {}
   }
 
   /// `coalescing` is for a reactor that does nothing else.
@@ -74,6 +72,7 @@ public final class DatagramPump {
     for index in 0..<Self.slotCount {
       vectors[index] = iovec(iov_base: slots + index * Self.slotStride, iov_len: 65_536)
       messages[index] = edge_message()
+      prepare(index)
     }
     reactor.onTurnEnd = { self.endTurn() }
   }
@@ -141,16 +140,15 @@ public final class DatagramPump {
       if used + Self.batch > Self.slotCount { recycle() }
       guard port.isOpen else { return }
       let first = used
-      prepare(first)
       let count = edge_recvmmsg(port.raw, messages + first, UInt32(Self.batch), Int32(MSG_DONTWAIT))
       // Nothing left, interrupted, or an ICMP error, which the error queue tells of.
       guard count > 0 else { return }
       used += Int(count)
       received += Int(count)
       for index in first..<first + Int(count) {
-        // Closed by the handler of an earlier one: the rest is nobody's.
-        guard port.isOpen else { return }
-        deliver(port, index)
+        // Closed by the handler of an earlier one, the rest is nobody's.
+        if port.isOpen { deliver(port, index) }
+        prepare(index)
       }
       if Int(count) < Self.batch { return }
     }
@@ -162,15 +160,15 @@ public final class DatagramPump {
     used = 0
   }
 
-  private func prepare(_ first: Int) {
-    for index in first..<first + Self.batch {
-      messages[index].header.msg_name = names + index * 32
-      messages[index].header.msg_namelen = 32
-      messages[index].header.msg_iov = vectors + index
-      messages[index].header.msg_iovlen = 1
-      messages[index].header.msg_control = controls + index * Self.controlBytes
-      messages[index].header.msg_controllen = Self.controlBytes
-    }
+  /// Makes a message header ready for `recvmmsg`, which overwrites lengths and flags of those it fills.
+  private func prepare(_ index: Int) {
+    messages[index].header.msg_name = names + index * 32
+    messages[index].header.msg_namelen = 32
+    messages[index].header.msg_iov = vectors + index
+    messages[index].header.msg_iovlen = 1
+    messages[index].header.msg_control = controls + index * Self.controlBytes
+    messages[index].header.msg_controllen = Self.controlBytes
+    messages[index].header.msg_flags = 0
   }
 
   private func deliver(_ port: DatagramPort, _ index: Int) {
@@ -211,23 +209,27 @@ public final class DatagramPump {
 
   private var received = 0
   private var windowStart = Instant.zero
-  private var windowCount = 0
-  private var isBusy = false
+  private var windowCount: Int64 = 0
+  /// Nanoseconds; 0 while little comes.
+  private var rest: Int64 = 0
+
+  private static let window: Int64 = 10_000_000
 
   private func endTurn() {
     recycle()
     guard let coalescing else { return }
     let taken = received
     received = 0
-    windowCount += taken
-    let window = reactor.now - windowStart
-    if window >= .milliseconds(10) {
-      isBusy = Int64(windowCount) * 1_000_000_000 > Int64(coalescing.threshold) * window.wholeNanoseconds
+    windowCount += Int64(taken)
+    let elapsed = reactor.now.nanoseconds - windowStart.nanoseconds
+    if elapsed >= Self.window {
+      let longest = coalescing.longest.wholeNanoseconds
+      rest = windowCount * longest < 2 * elapsed ? 0 : min(longest, Int64(coalescing.wanted) * elapsed / windowCount)
       windowStart = reactor.now
       windowCount = 0
     }
-    guard isBusy, taken < Self.batch else { return }
-    var time = timespec(tv_sec: 0, tv_nsec: Int(coalescing.rest.wholeNanoseconds))
+    guard rest > 0, taken < coalescing.wanted else { return }
+    var time = timespec(tv_sec: 0, tv_nsec: Int(rest))
     nanosleep(&time, nil)
   }
 }
