@@ -72,7 +72,8 @@ class CoturnServer(Case):
 
     seconds = 150
 
-    def view(self, *transports):
+    def view(self, *transports, frames=60, stale_nonce=600, more=()):
+        """Watches over it; returns what the server said."""
         secret = self.folder / "secret"
         secret.write_text(SECRET)
         relay = {"secret-file": str(secret), "servers": list(transports)}
@@ -81,20 +82,28 @@ class CoturnServer(Case):
         # Without a route for every address the first unreachable peer ends an allocation of coturn 4.6.1.
         machine.default_route("203.0.113.1")
         folder = scene.server.folder
-        self.start("turnserver", [
+        coturn = self.start("turnserver", [
             "turnserver", "-n", "--no-cli", "--log-file=stdout", "-L", "203.0.113.11", "-E", "203.0.113.11",
             "--use-auth-secret", f"--static-auth-secret={SECRET}", "--realm=rv.example.org",
-            "--stale-nonce=600", "--min-port=50000", "--max-port=50999", f"--cert={folder}/server.pem",
+            f"--stale-nonce={stale_nonce}", *more, "--min-port=50000", "--max-port=50999", f"--cert={folder}/server.pem",
             f"--pkey={folder}/server.key", "--no-dtls", "--userdb=" + str(self.folder / "turndb"),
             "--pidfile=" + str(self.folder / "turn.pid")], machine)
         scene.node.ready()
         before = sum(machine.counters("wan"))
-        process = scene.viewer.view("CAM-1", "--frames", "60", "--relay-only")
+        process = scene.viewer.view("CAM-1", "--frames", frames, "--relay-only")
         self.assertEqual(process.wait(60), 0, process.text() + scene.node.process.kept_tail())
         figures = json.loads(process.stats.read_text())
         self.assertEqual((figures["path"], figures["frames_lost"]), ("relay", 0), figures)
         self.assertGreater(sum(machine.counters("wan")) - before, figures["bytes"])
         self.note(f"first frame after {figures['first_frame_ms']} ms")
+        return coturn.text()
+
+    def test_a_nonce_that_runs_out_in_mid_session_costs_no_frame(self):
+        # The client refreshes after half of so short a lifetime, with a nonce that is no good any more.
+        said = self.view("turn:203.0.113.11:3478?transport=udp", frames=200, stale_nonce=4,
+                         more=["-v", "--max-allocate-lifetime=12"])
+        self.assertRegex(said, r"error 438")
+        self.assertRegex(said, r"REFRESH processed, success")
 
     def test_over_udp(self):
         self.view("turn:203.0.113.11:3478?transport=udp")
