@@ -92,9 +92,10 @@ class RelayLoad(Case):
         for (name, size, *_), a, b in zip(self.loads, ours, coturn):
             self.note(f"{name}, {size} bytes: {a['us']:.2f} us for each relayed packet, coturn {b['us']:.2f} us: "
                       f"{a['us'] / b['us']:.2f} of coturn's; lost {a['lost']} and {b['lost']} of {a['sent']}")
-        for a, b in zip(ours, coturn):
-            self.assertLess(a["us"], b["us"])
-            self.assertEqual(a["lost"], 0)
+        for (_, _, burst, *_), a, b in zip(self.loads, ours, coturn):
+            self.assertLess(a["us"], (0.8 if burst == 1 else 0.7) * b["us"])
+            # A busy machine keeps both from their processor for longer than their buffers last.
+            self.assertLessEqual(a["lost"], b["lost"])
 
     def test_packets_a_second_of_one_processor(self):
         rows = [(172, 8, 0, True), (1200, 32, 0, True)]
