@@ -10,7 +10,8 @@ public enum ProcessFacts {
   public static var processors: Int {
     withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 128) { mask in
       mask.initialize(repeating: 0)
-      guard edge_sched_getaffinity(0, 1024, mask.baseAddress!) > 0 || mask.contains(where: { $0 != 0 }) else { return 1 }
+      // 0 or, of the bare system call, the bytes written.
+      guard edge_sched_getaffinity(0, 1024, mask.baseAddress!) >= 0 else { return 1 }
       return max(1, mask.reduce(0) { $0 + $1.nonzeroBitCount })
     }
   }
