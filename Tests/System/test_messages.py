@@ -94,7 +94,7 @@ class Messages(Case):
 class Crashes(Case):
     """Senders, terminals and the server are killed at random moments while messages are under way."""
 
-    seconds = 150
+    seconds = 300
     needs_root = False
     # 5,000 in `make test`; Tests/Benchmarks/test_broker.py has 200,000.
     SENDERS = 4
