@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ACCOUNTS = 200
 PASSWORD = "opensesame"
 # Ours writes every message to the disk and forgets it only when every terminal has it; a relay keeps nothing.
-WORST_CPU_RATIO = 6
+WORST_CPU_RATIO = 4
 
 
 class LongCrashes(Crashes):
