@@ -11,8 +11,8 @@ import threading
 import time
 import zlib
 
-from harness import Case, Viewer
-from harness.nodes import Account, interrupt
+from harness import Case
+from harness.nodes import Account, interrupt, terminal
 from harness.scenes import one_machine
 
 WIDTH, HEIGHT, RATE = 320, 240, 20
@@ -87,17 +87,9 @@ class LiveCamera:
 class Alarms(Case):
     seconds = 120
 
-    def terminal(self, machine, server, account, number):
-        terminal = Viewer.__new__(Viewer)
-        terminal.case, terminal.namespace, terminal.server, terminal.name = self, machine, server, account.name
-        terminal.account, terminal.count = account, 0
-        terminal.home = self.folder / f"{account.name}-{number}"
-        terminal.home.mkdir(exist_ok=True)
-        return terminal
-
-    def events(self, terminal, *more):
-        return self.complete([self.program("edge"), "events", "--json", *more, *terminal.options()], terminal.namespace,
-                             env=terminal.environment())
+    def events(self, phone, *more):
+        return self.complete([self.program("edge"), "events", "--json", *more, *phone.options()], phone.namespace,
+                             env=phone.environment())
 
     def check_picture(self, path):
         data = pathlib.Path(path).read_bytes()
@@ -125,9 +117,9 @@ class Alarms(Case):
         anna = Account(server, "anna", server.account("anna"))
         server.grant("anna", "CAM-1")
         server.account("carl")
-        terminal = self.terminal(machine, server, anna, 1)
-        following = self.start("events", [self.program("edge"), "events", "--follow", "--json", *terminal.options()],
-                               machine, environment=terminal.environment())
+        phone = terminal(self, machine, server, anna, 1)
+        following = self.start("events", [self.program("edge"), "events", "--follow", "--json", *phone.options()],
+                               machine, environment=phone.environment())
         self.wait_until(lambda: (server.status() or {}).get("subscriptions", 0) >= 2, 15, "anna is not subscribed")
         arrivals = Arrivals(following)
         # Nobody views it, and nothing moves.
@@ -156,7 +148,7 @@ class Alarms(Case):
         camera.shown.get(timeout=5)
         self.wait_until(lambda: node.process.text().count("phase=end") == 9, 15, "the last motion does not end")
         time.sleep(1)
-        done = self.events(terminal)
+        done = self.events(phone)
         self.assertEqual(done.returncode, 0, done.stderr)
         received = [json.loads(line) for line in done.stdout.splitlines()]
         last = received[-2:]
@@ -180,9 +172,9 @@ class Alarms(Case):
         node.ready()
         anna = Account(server, "anna", server.account("anna"))
         server.grant("anna", "CAM-1")
-        terminal = self.terminal(machine, server, anna, 1)
-        following = self.start("events", [self.program("edge"), "events", "--follow", *terminal.options()],
-                               machine, environment=terminal.environment())
+        phone = terminal(self, machine, server, anna, 1)
+        following = self.start("events", [self.program("edge"), "events", "--follow", *phone.options()],
+                               machine, environment=phone.environment())
         self.wait_until(lambda: (server.status() or {}).get("subscriptions", 0) >= 2, 15, "anna is not subscribed")
         path.unlink()
         following.wait_for(r"CAM-1: the camera is lost", 15)

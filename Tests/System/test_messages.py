@@ -10,8 +10,8 @@ import secrets
 import sys
 import time
 
-from harness import Case, Viewer
-from harness.nodes import Account, Server, interrupt
+from harness import Case
+from harness.nodes import Account, Server, interrupt, terminal
 from harness.scenes import one_machine
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "Interop"))
@@ -20,15 +20,6 @@ from sip_client import SIPClient  # noqa: E402
 
 class Messages(Case):
     seconds = 90
-
-    def terminal(self, machine, server, account, number):
-        """A device of an account, with a state directory of its own."""
-        terminal = Viewer.__new__(Viewer)
-        terminal.case, terminal.namespace, terminal.server, terminal.name = self, machine, server, account.name
-        terminal.account, terminal.count = account, 0
-        terminal.home = self.folder / f"{account.name}-{number}"
-        terminal.home.mkdir(exist_ok=True)
-        return terminal
 
     def scene(self):
         machine, server, node = one_machine(self)
@@ -55,8 +46,8 @@ class Messages(Case):
 
     def test_every_terminal_gets_a_message_once_and_one_that_was_away_gets_it_later(self):
         machine, server, node, anna = self.scene()
-        first, second = (self.terminal(machine, server, anna, number) for number in (1, 2))
-        box = self.terminal(machine, server, node.account, 1)
+        first, second = (terminal(self, machine, server, anna, number) for number in (1, 2))
+        box = terminal(self, machine, server, node.account, 1)
         following = [self.follow(each) for each in (first, second)]
         self.wait_until(lambda: server.status().get("subscriptions", 0) >= 3, 10, "the terminals are not subscribed")
         done = self.send(box, "anna", "somebody rang")
@@ -83,10 +74,10 @@ class Messages(Case):
 
     def test_who_may_not_is_refused_and_what_is_too_long_is_said(self):
         machine, server, node, anna = self.scene()
-        terminal = self.terminal(machine, server, anna, 1)
+        first = terminal(self, machine, server, anna, 1)
         server.account("carl")
         for receiver, text, code in (("carl", "hello", 1), ("nobody", "hello", 1), ("gate-box", "x" * 1400, 1)):
-            done = self.send(terminal, receiver, text)
+            done = self.send(first, receiver, text)
             self.assertEqual((done.returncode, done.stdout), (code, ""), done.stderr)
         self.assertIn("too long", done.stderr)
 

@@ -229,6 +229,16 @@ class Viewer:
         return json.loads(done.stdout)
 
 
+def terminal(case, machine, server, account, number):
+    """A device of an account, with a state directory of its own."""
+    device = Viewer.__new__(Viewer)
+    device.case, device.namespace, device.server, device.name = case, machine, server, account.name
+    device.account, device.count = account, 0
+    device.home = case.folder / f"{account.name}-{number}"
+    device.home.mkdir(exist_ok=True)
+    return device
+
+
 def interrupt(process, seconds=10):
     """Ctrl-C, and the exit status."""
     process.signal(signal.SIGINT)
