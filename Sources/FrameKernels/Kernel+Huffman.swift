@@ -12,21 +12,19 @@ extension Kernel {
     let third = unsafe scratch + 512
     let fourth = unsafe scratch + 768
     var counted = 0
-    var from = unsafe UnsafeRawPointer(symbols)
+    var from = unsafe symbols
     let end = unsafe from + length
     while unsafe end - from >= 64 {
       let runEnd = unsafe from + 64
       while unsafe from < runEnd {
-        let low = unsafe from.loadUnaligned(as: UInt32.self)
-        let high = unsafe from.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
-        unsafe scratch[Int(low & 0xFF)] &+= 1
-        unsafe second[Int(low &>> 8 & 0xFF)] &+= 1
-        unsafe third[Int(low &>> 16 & 0xFF)] &+= 1
-        unsafe fourth[Int(low &>> 24)] &+= 1
-        unsafe scratch[Int(high & 0xFF)] &+= 1
-        unsafe second[Int(high &>> 8 & 0xFF)] &+= 1
-        unsafe third[Int(high &>> 16 & 0xFF)] &+= 1
-        unsafe fourth[Int(high &>> 24)] &+= 1
+        unsafe scratch[Int(from[0])] &+= 1
+        unsafe second[Int(from[1])] &+= 1
+        unsafe third[Int(from[2])] &+= 1
+        unsafe fourth[Int(from[3])] &+= 1
+        unsafe scratch[Int(from[4])] &+= 1
+        unsafe second[Int(from[5])] &+= 1
+        unsafe third[Int(from[6])] &+= 1
+        unsafe fourth[Int(from[7])] &+= 1
         unsafe from += 8
       }
       counted &+= 64
@@ -35,7 +33,7 @@ extension Kernel {
     if every == 1 {
       counted = length
       while unsafe from < end {
-        unsafe scratch[Int(from.load(as: UInt8.self))] &+= 1
+        unsafe scratch[Int(from.pointee)] &+= 1
         unsafe from += 1
       }
     }
@@ -81,32 +79,16 @@ extension Kernel {
     var to = UnsafeMutableRawPointer(out)
     var word = waiting
     var count = bits
-    var from = unsafe UnsafeRawPointer(symbols)
-    let end = unsafe from + (length & ~3)
+    var from = unsafe symbols
+    let end = unsafe from + (length & ~7)
     while unsafe from < end {
-      let four = unsafe UInt32(littleEndian: from.loadUnaligned(as: UInt32.self))
-      let a = Int(four & 0xFF)
-      let b = Int(four &>> 8 & 0xFF)
-      let upper = four &>> 16
-      let c = Int(upper & 0xFF)
-      let d = Int(upper &>> 8)
-      let lengthA = unsafe UInt64(codeLengths[a])
-      let lengthC = unsafe UInt64(codeLengths[c])
-      let ab = unsafe UInt64(codes[a]) | UInt64(codes[b]) &<< lengthA
-      let cd = unsafe UInt64(codes[c]) | UInt64(codes[d]) &<< lengthC
-      let lengthAB = unsafe lengthA &+ UInt64(codeLengths[b])
-      let lengthCD = unsafe lengthC &+ UInt64(codeLengths[d])
-      word |= (ab | cd &<< lengthAB) &<< count
-      count &+= lengthAB &+ lengthCD
-      unsafe to.storeBytes(of: word.littleEndian, as: UInt64.self)
-      unsafe to += Int(truncatingIfNeeded: count &>> 3)
-      word = word &>> (count & 0x38)
-      count &= 7
-      unsafe from += 4
+      unsafe appendFour(from, codes, codeLengths, &to, &word, &count)
+      unsafe appendFour(from + 4, codes, codeLengths, &to, &word, &count)
+      unsafe from += 8
     }
-    var left = length & 3
+    var left = length & 7
     while left > 0 {
-      let symbol = unsafe Int(from.load(as: UInt8.self))
+      let symbol = unsafe Int(from.pointee)
       word |= unsafe UInt64(codes[symbol]) &<< count
       count &+= unsafe UInt64(codeLengths[symbol])
       unsafe to.storeBytes(of: word.littleEndian, as: UInt64.self)
@@ -119,6 +101,30 @@ extension Kernel {
     unsafe out = to.assumingMemoryBound(to: UInt8.self)
     waiting = word
     bits = count
+  }
+
+  /// Symbols are loaded one by one: that takes fewer instructions than to load four and take them apart, and how many
+  /// a processor starts in a cycle is what limits this.
+  @inline(__always) private static func appendFour(
+    _ symbols: Bytes, _ codes: UnsafePointer<UInt16>, _ codeLengths: Bytes, _ to: inout UnsafeMutableRawPointer,
+    _ word: inout UInt64, _ count: inout UInt64
+  ) {
+    let a = unsafe Int(symbols[0])
+    let b = unsafe Int(symbols[1])
+    let c = unsafe Int(symbols[2])
+    let d = unsafe Int(symbols[3])
+    let lengthA = unsafe UInt64(codeLengths[a])
+    let lengthC = unsafe UInt64(codeLengths[c])
+    let ab = unsafe UInt64(codes[a]) | UInt64(codes[b]) &<< lengthA
+    let cd = unsafe UInt64(codes[c]) | UInt64(codes[d]) &<< lengthC
+    let lengthAB = unsafe lengthA &+ UInt64(codeLengths[b])
+    let lengthCD = unsafe lengthC &+ UInt64(codeLengths[d])
+    word |= (ab | cd &<< lengthAB) &<< count
+    count &+= lengthAB &+ lengthCD
+    unsafe to.storeBytes(of: word.littleEndian, as: UInt64.self)
+    unsafe to += Int(truncatingIfNeeded: count &>> 3)
+    word = word &>> (count & 0x38)
+    count &= 7
   }
 
   /// 64 bits from bit `position` on, of which at least 57 are meant; beyond the end of the stream
