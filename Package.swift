@@ -106,13 +106,18 @@ let edgeGlueTargets: [Target] = [
   impure(
     "Uplink",
     [
-      "EdgeCore", "STUN", "NATDiscovery", "SIP", "CPIM", "Alarms", "UserAgent", "StatusModel", "LinuxIO",
+      "EdgeCore", "STUN", "NATDiscovery", "SIP", "MSRP", "CPIM", "Alarms", "UserAgent", "StatusModel", "LinuxIO",
       "SecureStreams", "SecureTransport", "Config",
     ]),
   impure(
     "PeerSession",
     [
       "EdgeCore", "STUN", "TURN", "ICE", "SDP", "LinuxIO", "SecureStreams", "SecureTransport", "SCTPTransport",
+    ]),
+  impure(
+    "MSRPTransport",
+    [
+      "EdgeCore", "SIP", "SDP", "MSRP", "CPIM", "UserAgent", "LinuxIO", "SecureStreams", "SecureTransport", "Uplink",
     ]),
   impure("TunnelTransport", ["EdgeCore", "Tunnel", "LinuxIO", "SCTPTransport", "PeerSession"]),
   impure(
@@ -127,7 +132,8 @@ let edgeGlueTargets: [Target] = [
       "EdgeCore", "STUN", "NATDiscovery", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel",
       "UserAgent", "NodeLogic",
       "LinuxIO",
-      "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Config", "PIDF", "XMLDocument",
+      "Uplink", "MSRPTransport", "SCTPTransport", "SecureStreams", "SecureTransport", "Capture", "Config", "PIDF",
+      "XMLDocument",
       "Deflate",
       "PeerSession", "Tunnel", "TunnelTransport", "CPIM", "MSRP", "FileTransfer", "PeerMessaging", "Alarms",
     ]),
@@ -137,7 +143,8 @@ let edgeGlueTargets: [Target] = [
       "EdgeCore", "STUN", "NATDiscovery", "TURN", "ICE", "SDP", "SIP", "FrameCodec", "Picture", "StatusModel", "Doctor",
       "UserAgent", "NodeLogic",
       "LinuxIO",
-      "Uplink", "SCTPTransport", "SecureStreams", "SecureTransport", "Deflate", "Config", "PIDF", "XMLDocument",
+      "Uplink", "MSRPTransport", "SCTPTransport", "SecureStreams", "SecureTransport", "Deflate", "Config", "PIDF",
+      "XMLDocument",
       "PeerSession", "Tunnel", "TunnelTransport", "CPIM", "MSRP", "FileTransfer", "PeerMessaging", "Alarms",
     ]),
   impure(
@@ -152,11 +159,13 @@ let edgeGlueTargets: [Target] = [
 
 let serverTargets: [Target] = [
   pure("RendezvousLogic", ["EdgeCore", "STUN", "SIP", "PIDF", "CPIM", "StatusModel"]),
+  pure("OfflineService", ["EdgeCore", "SIP", "SDP", "MSRP", "CPIM", "RendezvousLogic"]),
   impure("Storage", ["EdgeCore", "CSQLite"]),
   impure(
     "RendezvousRuntime",
     [
-      "EdgeCore", "STUN", "NATDiscovery", "TURN", "SIP", "StatusModel", "RendezvousLogic", "LinuxIO", "SecureStreams",
+      "EdgeCore", "STUN", "NATDiscovery", "TURN", "SIP", "StatusModel", "RendezvousLogic", "OfflineService", "LinuxIO",
+      "SecureStreams",
       "SecureTransport",
       "Config", "PIDF", "XMLDocument", "Storage",
     ]),
@@ -212,6 +221,11 @@ let testTargets: [Target] = [
     "PeerMessaging",
     ["EdgeCore", "MSRP", "FileTransfer", "SDP", "LinuxIO", "SecureTransport", "PeerSession", "SCTPTransport"]),
   tests("RendezvousLogic", ["EdgeCore", "STUN", "SIP", "CPIM", "StatusModel", "SecureTransport"]),
+  tests(
+    "OfflineService",
+    [
+      "EdgeCore", "SIP", "SDP", "MSRP", "CPIM", "PIDF", "RendezvousLogic", "SecureTransport", "XMLDocument",
+    ]),
   tests("Storage", ["EdgeCore"]),
   tests(
     "RendezvousRuntime",

@@ -1,5 +1,6 @@
 internal import Config
-internal import LinuxIO
+internal import EdgeCore
+import LinuxIO
 internal import NodeRuntime
 internal import StatusModel
 internal import Uplink
@@ -113,15 +114,16 @@ extension EdgeProgram.Commands {
     if let file = options.file { return TransferCommands.put(file) }
     do throws(CommandFailure) {
       let account = try options.account.load()
-      var text = options.text
-      if text == "-" {
+      var content = Array(options.text.utf8)
+      if options.text == "-" {
         do throws(FileError) {
-          text = try standardInput()
+          content = try standardInput()
         } catch {
           throw CommandFailure("\(error)")
         }
       }
-      switch SendProgram.send(text, to: options.receiver, as: account) {
+      let type = contentType(content)
+      switch SendProgram.send(content, contentType: type, to: options.receiver, as: account) {
       case .sent(let outcome):
         Program.writeOutput(outcome.rawValue + "\n")
         return .fine
@@ -134,16 +136,23 @@ extension EdgeProgram.Commands {
     }
   }
 
+  /// A text, or one of the pictures this program makes.
+  private static func contentType(_ content: [UInt8]) -> String {
+    if content.starts(with: [0xFF, 0xD8, 0xFF]) { return "image/jpeg" }
+    if content.starts(with: [0x89, 0x50, 0x4E, 0x47]) { return "image/png" }
+    return UTF8Text.isValid(content[...]) ? "text/plain; charset=utf-8" : "application/octet-stream"
+  }
+
   /// No more than is certainly too much for one message.
-  private static func standardInput() throws(FileError) -> String {
+  private static func standardInput() throws(FileError) -> [UInt8] {
     let file = try InputFile("/dev/stdin")
     var bytes: [UInt8] = []
-    while bytes.count < 8192 {
-      let more = try file.read(maxBytes: 4096)
+    while bytes.count <= SendProgram.maximumBytes {
+      let more = try file.read(maxBytes: 65_536)
       if more.isEmpty { break }
       bytes += more
     }
-    return String(decoding: bytes, as: UTF8.self)
+    return bytes
   }
 
   private static func inbox(_ options: InboxOptions) -> ExitCode {
@@ -155,7 +164,10 @@ extension EdgeProgram.Commands {
         Program.writeOutput(
           options.json
             ? JSONWriter.text(entry.json) + "\n"
-            : "\(Plain.text(entry.date)) \(Plain.text(entry.from)): \(Plain.text(entry.text))\n")
+            : "\(Plain.text(entry.date)) \(Plain.text(entry.from)): "
+              + (entry.file.utf8.isEmpty
+                ? Plain.text(entry.text) : "[\(Plain.text(entry.type))] \(Plain.text(entry.file))")
+              + "\n")
       }
     } catch {
       return EdgeProgram.report(error)

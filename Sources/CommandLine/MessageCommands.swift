@@ -24,9 +24,9 @@ extension SendOptions {
   static let syntax = CommandSyntax(
     "send", summary: "write to an account",
     discussion: """
-      Sends a text of up to about 1000 bytes to an account that a viewing right joins to this one. Prints 'delivered' \
-      when one of its terminals has it, or 'stored' when the server keeps it until one comes. With --file: see \
-      edge put.
+      Sends a text, or with - anything of up to 8 MiB, to an account that a contact or a viewing right joins to this \
+      one. Prints 'delivered' when one of its terminals has it, or 'stored' when the server keeps it until one comes. \
+      With --file: see edge put.
       """,
     arguments: [
       .init("ACCOUNT", "who gets it"),

@@ -11,6 +11,8 @@ public struct AccountConfiguration: Hashable, Sendable {
   public var caFile: String?
   /// STUN server; `nil` asks the rendezvous server's host on port 3478.
   public var stun: HostPort?
+  /// An MSRP relay for large messages, such as `msrps://relay.example.org:2855;tcp` (RFC 4976).
+  public var messageRelay: String?
 
   public init(
     uri: ServerURI, account: String, passwordFile: String, caFile: String? = nil, domain: String? = nil,
@@ -24,7 +26,7 @@ public struct AccountConfiguration: Hashable, Sendable {
     self.stun = stun
   }
 
-  static let keys = ["uri", "account", "password-file", "ca-file", "domain", "stun"]
+  static let keys = ["uri", "account", "password-file", "ca-file", "domain", "stun", "msrp-relay"]
 
   /// `nil` after having reported why.
   init?(_ section: Section) {
@@ -39,6 +41,7 @@ public struct AccountConfiguration: Hashable, Sendable {
     let stun = section.value("stun", "a server such as stun.example.org:3478") { HostPort($0, defaultPort: 3478) }
     guard let uri, let account, let passwordFile else { return nil }
     self.init(uri: uri, account: account, passwordFile: passwordFile, caFile: caFile, domain: domain, stun: stun)
+    messageRelay = section.text("msrp-relay")
   }
 
   static let nameExpectation =

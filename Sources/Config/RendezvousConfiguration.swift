@@ -16,11 +16,18 @@ public struct RendezvousConfiguration: Hashable, Sendable {
     /// Tells clients what kind of NAT they are behind (RFC 5780): one address, or two with one port. The port after
     /// it is used too. `0.0.0.0:3479` unless the `listen` section does without.
     public var natDiscovery: [SocketAddress]
+    /// MSRP over TCP, for messages too large for SIP.
+    public var msrp: [SocketAddress]
+    /// MSRP over TLS. `0.0.0.0:2855` unless the `listen` section is there and does without.
+    public var msrps: [SocketAddress]
 
     public init(
       sips: [SocketAddress] = [], sipTCP: [SocketAddress] = [], sipUDP: [SocketAddress] = [],
-      stun: [SocketAddress] = [], stunTLS: [SocketAddress] = [], natDiscovery: [SocketAddress] = []
+      stun: [SocketAddress] = [], stunTLS: [SocketAddress] = [], natDiscovery: [SocketAddress] = [],
+      msrp: [SocketAddress] = [], msrps: [SocketAddress] = []
     ) {
+      self.msrp = msrp
+      self.msrps = msrps
       self.natDiscovery = natDiscovery
       self.sips = sips
       self.sipTCP = sipTCP
@@ -78,6 +85,32 @@ public struct RendezvousConfiguration: Hashable, Sendable {
     }
   }
 
+  /// The offline service's share of large messages (docs/messages.md).
+  public struct Media: Hashable, Sendable {
+    /// A media server that is a process of its own.
+    public struct Server: Hashable, Sendable {
+      /// Where it takes SIP.
+      public var address: SocketAddress
+      /// How much of the work it takes in proportion, 1 to 1000.
+      public var weight: Int
+
+      public init(address: SocketAddress, weight: Int) {
+        self.address = address
+        self.weight = weight
+      }
+    }
+
+    /// What peers connect to for MSRP: a name or an address; `nil` is the domain.
+    public var host: String?
+    /// What the application server shows to media servers, in a file.
+    public var secretFile: String?
+    /// Empty: this process is the media server, when it listens for MSRP.
+    public var servers: [Server] = []
+
+    public init() {}
+  }
+
+  public var media = Media()
   public var domain: String
   public var listen: Listen
   public var tls: TLS
@@ -105,7 +138,7 @@ public struct RendezvousConfiguration: Hashable, Sendable {
   }
 
   private static let keys = [
-    "domain", "listen", "tls", "database", "relay", "flow-timer", "control-socket", "log-level",
+    "domain", "listen", "tls", "database", "relay", "flow-timer", "control-socket", "log-level", "media",
   ]
 
   public init(yaml bytes: [UInt8], file: String) throws(ConfigError) {
@@ -137,6 +170,7 @@ public struct RendezvousConfiguration: Hashable, Sendable {
             "servers",
           ]))
       : nil
+    media = Media(top.section("media", keys: ["host", "secret-file", "servers"]))
     flowTimer = .seconds(top.integer("flow-timer", 5...600) ?? 25)
     controlSocket = top.file("control-socket") ?? "/run/edge-rendezvous/control.sock"
     if controlSocket.utf8.count > 107 { top.report("control-socket", "is longer than 107 bytes") }
@@ -154,7 +188,8 @@ public struct RendezvousConfiguration: Hashable, Sendable {
 
 extension RendezvousConfiguration.Listen {
   fileprivate init(_ top: Section) {
-    let listen = top.section("listen", keys: ["sips", "sip-tcp", "sip-udp", "stun", "stun-tls", "nat-discovery"])
+    let listen = top.section(
+      "listen", keys: ["sips", "sip-tcp", "sip-udp", "stun", "stun-tls", "nat-discovery", "msrp", "msrps"])
     guard top.has("listen") else {
       sips = [SocketAddress(.anyV4, port: 5061)]
       sipTCP = []
@@ -162,6 +197,8 @@ extension RendezvousConfiguration.Listen {
       stun = [SocketAddress(.anyV4, port: 3478)]
       stunTLS = []
       natDiscovery = [SocketAddress(.anyV4, port: 3479)]
+      msrp = []
+      msrps = [SocketAddress(.anyV4, port: 2855)]
       return
     }
     sips = listen.addresses("sips")
@@ -170,6 +207,8 @@ extension RendezvousConfiguration.Listen {
     stun = listen.addresses("stun")
     stunTLS = listen.addresses("stun-tls")
     natDiscovery = listen.addresses("nat-discovery")
+    msrp = listen.addresses("msrp")
+    msrps = listen.addresses("msrps")
     if let first = natDiscovery.first,
       natDiscovery.count > 2 || first.port == .max
         || natDiscovery.count == 2 && (natDiscovery[1].port != first.port || natDiscovery[1].ip == first.ip)
@@ -181,7 +220,12 @@ extension RendezvousConfiguration.Listen {
     }
     // sip-udp takes UDP ports, stun both, the others TCP ports; what is both sips and stun-tls is shared.
     let relaysOnly = stunTLS.filter { [sips] in !sips.contains($0) }
-    listen.reportClash("TCP", [("sips", sips), ("sip-tcp", sipTCP), ("stun", stun), ("stun-tls", relaysOnly)])
+    listen.reportClash(
+      "TCP",
+      [
+        ("sips", sips), ("sip-tcp", sipTCP), ("stun", stun), ("stun-tls", relaysOnly),
+        ("msrp", msrp), ("msrps", msrps),
+      ])
     listen.reportClash("UDP", [("sip-udp", sipUDP), ("stun", stun), ("nat-discovery", natDiscovery)])
   }
 }
@@ -236,6 +280,22 @@ extension Section {
         }
         seen.append((group.key, address))
       }
+    }
+  }
+}
+
+extension RendezvousConfiguration.Media {
+  fileprivate init(_ section: Section) {
+    host = section.value("host", "a host name or address") { AccountConfiguration.domain($0) }
+    secretFile = section.file("secret-file")
+    for item in section.sections("servers", keys: ["address", "weight"]).prefix(64) {
+      _ = item.requiredText("address", "where the media server takes SIP")
+      let address = item.value("address", "an address and port such as 10.0.0.2:5070") { SocketAddress($0) }
+      let weight = item.integer("weight", 1...1000) ?? 1
+      if let address { servers.append(Server(address: address, weight: weight)) }
+    }
+    if !servers.isEmpty && secretFile == nil {
+      section.report("servers", "needs 'secret-file', the secret those servers have too")
     }
   }
 }

@@ -36,6 +36,8 @@ struct MSRPReception {
   var current: Current?
   /// Complete or rejected messages: chunks of them that come again are answered alike and not taken.
   private(set) var finished: [(id: String, status: Int)] = []
+  /// Complete messages whose success report is still owed.
+  private var owed: [Message] = []
 
   func index(of id: String) -> Int? { messages.firstIndex { $0.id == id } }
 
@@ -52,6 +54,15 @@ struct MSRPReception {
     if finished.count == MSRPLimits.finishedMessages { finished.removeFirst() }
     finished.append((message.id, status))
     return message
+  }
+
+  mutating func owe(_ message: Message) {
+    if owed.count == MSRPLimits.finishedMessages { owed.removeFirst() }
+    owed.append(message)
+  }
+
+  mutating func takeOwed(_ id: String) -> Message? {
+    owed.firstIndex { $0.id == id }.map { owed.remove(at: $0) }
   }
 
   mutating func removeAll() -> [String] {

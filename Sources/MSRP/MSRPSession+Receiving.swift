@@ -20,6 +20,11 @@ extension MSRPSession {
     complete(index, into: &out)
   }
 
+  /// Tells the sender, who asked for that, that a confirmed message is at its destination.
+  public mutating func reportSuccess(_ messageID: String, into out: inout Output) {
+    if let message = incoming.takeOwed(messageID) { report(message, into: &out) }
+  }
+
   /// Refuses a message, complete or not: 413 to have no more of it, or what else RFC 4975 §10 has.
   public mutating func reject(_ messageID: String, _ status: Int, into out: inout Output) {
     guard let index = incoming.index(of: messageID) else { return }
@@ -140,7 +145,12 @@ extension MSRPSession {
   /// RFC 4975 §7.1.3: the success report, of the whole message.
   private mutating func complete(_ index: Int, into out: inout Output) {
     let message = incoming.finish(index, status: 200)
-    guard message.wantsSuccessReport, let total = message.total else { return }
+    guard message.wantsSuccessReport else { return }
+    if configuration.reportsAtOnce { report(message, into: &out) } else { incoming.owe(message) }
+  }
+
+  private mutating func report(_ message: MSRPReception.Message, into out: inout Output) {
+    guard let total = message.total, !isEnded else { return }
     var report = newRequest("REPORT", to: message.returnPath)
     report.messageID = message.id
     report.byteRange = MSRPByteRange(start: 1, end: total, total: total)

@@ -78,6 +78,9 @@ public struct MSRPSession {
     public var acceptTypes = ["*"]
     /// The owner answers each complete message, when it has stored it, with ``MSRPSession/accept(_:into:)``.
     public var ownerConfirms = false
+    /// Success is reported as soon as a message is confirmed; without, when ``MSRPSession/reportSuccess(_:into:)`` says
+    /// that it is where it should be.
+    public var reportsAtOnce = true
     /// Body bytes of one chunk: 2048 or more. Over a data channel the peer's `max-message-size` less 4096.
     public var chunkBytes = 16_384
     /// Chunks that may wait for their response; then ``MSRPSession/pull(at:into:)`` is idle until one comes.

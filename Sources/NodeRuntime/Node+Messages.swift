@@ -1,6 +1,7 @@
 import Config
 import EdgeCore
 import LinuxIO
+import MSRPTransport
 import SDP
 import SIP
 import Uplink
@@ -15,39 +16,30 @@ extension Node {
     } catch {
       return log.error("messages.cannot-be-kept", ("why", error.description))
     }
+    largeMessages = MessageReceiver(
+      MSRPDialer(uplink: uplink, reactor: reactor, resolver: resolver), take: { [unowned(unsafe) self] in keep($0) })
     _ = uplink.perform { $0.subscribeToMessages(at: $1, into: &$2) }
   }
 
   func receive(_ handle: MessageHandle, _ message: IncomingMessage) {
-    guard let inbox else {
-      uplink.perform { $0.answerMessage(handle, 480, at: $1, into: &$2) }
-      return
-    }
-    switch inbox.take(message, now: reactor.wallClockSeconds, domain: configuration.rendezvous.domain) {
-    case .taken(let entry):
-      uplink.perform { $0.answerMessage(handle, 200, at: $1, into: &$2) }
-      // What it says is for who opens the inbox, not for the journal.
-      log.notice(
-        "message.received", ("from", entry.from), ("id", entry.id), ("bytes", "\(entry.text.utf8.count)"))
-    case .known: uplink.perform { $0.answerMessage(handle, 200, at: $1, into: &$2) }
-    case .failed(let why):
-      uplink.perform { $0.answerMessage(handle, 500, at: $1, into: &$2) }
-      log.error("messages.cannot-be-kept", ("why", why))
-    }
+    let status: StatusCode = inbox == nil ? 480 : keep(message) ? 200 : 500
+    uplink.perform { $0.answerMessage(handle, status, at: $1, into: &$2) }
   }
 
-  /// Takes a text of a chat to keep it.
+  /// Keeps a message or a text of a chat, if that can be.
   func keep(_ message: IncomingMessage) -> Bool {
     guard let inbox else { return false }
     switch inbox.take(message, now: reactor.wallClockSeconds, domain: configuration.rendezvous.domain) {
     case .taken(let entry):
-      log.notice("message.received", ("from", entry.from), ("id", entry.id), ("bytes", "\(entry.text.utf8.count)"))
-      return true
-    case .known: return true
+      // What it says is for who opens the inbox, not for the journal.
+      log.notice(
+        "message.received", ("from", entry.from), ("id", entry.id), ("bytes", "\(entry.text.utf8.count)"))
+    case .known: break
     case .failed(let why):
       log.error("messages.cannot-be-kept", ("why", why))
       return false
     }
+    return true
   }
 
   /// Whether the call is for a file or a chat; then it is taken care of.

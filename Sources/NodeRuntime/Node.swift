@@ -3,6 +3,7 @@ public import Config
 import EdgeCore
 import ICE
 public import LinuxIO
+import MSRPTransport
 import NATDiscovery
 import NodeLogic
 import PIDF
@@ -32,6 +33,8 @@ public final class Node {
   var tunnels: [TunnelSession] = []
   /// `nil` when messages cannot be kept.
   var inbox: Inbox?
+  /// Takes calls that bring large messages.
+  var largeMessages: MessageReceiver?
   let fileService: FileService
   /// `nil` when no camera has alarms.
   var alarmSender: AlarmSender?
@@ -125,8 +128,10 @@ public final class Node {
     case .publishRefused(let status):
       publishRefusal = status
       log.error("publish.refused", ("status", "\(status.value)"))
-    case .incomingCall(let handle, let call): receive(handle, call)
+    case .incomingCall(let handle, let call):
+      if largeMessages?.receive(handle, call) != true { receive(handle, call) }
     case .callEnded(let handle, let end):
+      if largeMessages?.ended(handle) == true { return }
       let why = end == .remote ? "viewer hung up" : "call failed"
       guard let session = session(handle) else { return endTunnel(handle, hangUp: false, why: why) }
       self.end(session, hangUp: false, why: why)

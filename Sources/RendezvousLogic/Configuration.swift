@@ -71,6 +71,8 @@ public struct Environment {
   public var flowKey: [UInt8]
   /// Where messages to accounts are kept; without it they are only passed on to who is there.
   public var mailbox: MessageBox?
+  /// The offline service is at the other end of ``Rendezvous/serviceFlow``.
+  public var hasOfflineService = false
 
   public init(
     hashes: Hashes, flowKey: [UInt8], claim: @escaping (_ serial: String, _ account: String) -> Claim,

@@ -33,6 +33,8 @@ struct ClientExchange {
     case goodbye
     /// Of the message broker.
     case message(MessageTraffic.Terminal)
+    /// The offline service is told of registrations.
+    case registrations
   }
 
   /// What goes on the wire; kept whole for the ACK and CANCEL that are made from it.
@@ -119,6 +121,8 @@ struct ServerExchange {
   let mergeKey: String?
   /// What a lost flow means to the sender: 480 when looking for a device, 430 inside a dialog.
   let failure: StatusCode
+  /// When no terminal takes it, the offline service does.
+  var canStore = false
   var state = State.proceeding
   /// Keys of the client exchanges that have no final answer yet.
   var open: [ClientKey] = []

@@ -18,17 +18,37 @@ struct Locations {
 
     /// Whether the device promised to keep its flow alive, so that silence means it is gone.
     var isOutbound: Bool { registrationID != 0 }
+
+    /// What makes it another way to the device.
+    var path: Path { Path(contact: contact, instance: instance, flow: flow) }
+
+    struct Path: Hashable {
+      var contact: String
+      var instance: String
+      var flow: Flow
+    }
   }
 
   private var byAccount: [String: [Binding]] = [:]
   private(set) var count = 0
+  private var changed: Set<String> = []
+  /// Whether anybody asks ``takeChanged()``.
+  var tracksChanges = false
 
   func bindings(of account: String) -> [Binding] { byAccount[account] ?? [] }
 
   /// All accounts with a contact, sorted.
   var accounts: [String] { byAccount.keys.sorted() }
 
+  /// Accounts whose contacts are others, or reached over other flows, than when this was last called.
+  mutating func takeChanged() -> Set<String> {
+    defer { changed = [] }
+    return changed
+  }
+
   mutating func set(_ bindings: [Binding], for account: String) {
+    let before = byAccount[account] ?? []
+    if tracksChanges, before.map(\.path) != bindings.map(\.path) { changed.insert(account) }
     count += bindings.count - (byAccount[account]?.count ?? 0)
     byAccount[account] = bindings.isEmpty ? nil : bindings
   }

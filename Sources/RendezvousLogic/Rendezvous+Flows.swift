@@ -79,6 +79,7 @@ extension Rendezvous {
   }
 
   private func endOfFlow(_ state: FlowState, _ flow: Flow) -> String? {
+    guard flow != Self.serviceFlow else { return nil }
     if state.isMonitored, now - state.lastHeard >= configuration.silenceLimit { return "silent" }
     guard flow.transport.isReliable else { return nil }
     if let since = state.partialSince, now - since >= configuration.partialMessageDeadline { return "partial-message" }

@@ -15,7 +15,8 @@ extension Rendezvous {
     proxy.add(
       ServerExchange(
         request: request, method: method, flow: flow, replyFlow: replyFlow(of: request, flow), account: account,
-        mergeKey: mergeKey, failure: failure), key)
+        mergeKey: mergeKey, failure: failure,
+        canStore: account != nil && canStore(request, on: flow) && destinations.first?.flow != Self.serviceFlow), key)
     if method == .invite {
       // §17.2.1: 100 at once, so that the sender stops repeating itself.
       let reply = replyFlow(of: request, flow)
@@ -128,6 +129,7 @@ extension Rendezvous {
     switch exchange.purpose {
     case .notification(let id): notificationAnswered(id, status)
     case .message(let terminal): messageAnswered(terminal, status)
+    case .registrations: registrationsNotified(status)
     case .cancel, .goodbye: break
     case .forwarded(let server):
       var back = response
@@ -187,7 +189,26 @@ extension Rendezvous {
     // Steps 5 and 10: a 2xx or 6xx settles it, the others are called off.
     if status.isSuccess || status.value >= 600 { for other in others { cancel(other) } }
     guard status.isSuccess || others.isEmpty, let best = proxy.servers[server]?.best else { return }
+    if let exchange = proxy.servers[server], exchange.canStore, let status = best.status, Self.isWorthStoring(status) {
+      return storeInstead(server, exchange)
+    }
     sendBack(best, server)
+  }
+
+  /// No terminal can take the call now: the offline service answers for the callee.
+  private func storeInstead(_ server: AnswerKey, _ exchange: ServerExchange) {
+    proxy.update(server) { exchange in
+      exchange.canStore = false
+      exchange.best = nil
+      return true
+    }
+    let copy = outgoing(exchange.request, to: Self.serviceDestination, from: exchange.flow, account: exchange.account)
+    let key = startRequest(
+      copy, on: Self.serviceFlow, for: .forwarded(server), mark: loopMark(of: exchange.request))
+    proxy.update(server) { exchange in
+      exchange.open.append(key)
+      return true
+    }
   }
 
   /// §16.7 step 6: 6xx before all, then the lowest class.
@@ -313,6 +334,7 @@ extension Rendezvous {
     case .cancel, .goodbye: break
     case .notification(let id): notificationAnswered(id, nil)
     case .message(let terminal): messageAnswered(terminal, nil)
+    case .registrations: registrationsNotified(nil)
     case .forwarded(let server):
       // RFC 4320 §4.2: a 408 to anything but INVITE comes too late to be of use, and is not sent.
       guard exchange.method == .invite else { return proxy.remove(server) }
@@ -343,6 +365,7 @@ extension Rendezvous {
       case .cancel, .goodbye: break
       case .notification(let id): notificationAnswered(id, nil)
       case .message(let terminal): messageAnswered(terminal, nil)
+      case .registrations: registrationsNotified(nil)
       case .forwarded(let server): fail(key, server, proxy.servers[server]?.failure ?? 480)
       }
     }

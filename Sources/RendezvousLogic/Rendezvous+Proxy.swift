@@ -87,7 +87,9 @@ extension Rendezvous {
     if directory.accounts[name] == nil, directory.mayWatch(account, name) { return .refused(480) }
     guard directory.accounts[name] != nil, directory.mayReach(account, name) else { return .refused(404) }
     let found = newestBindings(of: name).filter { $0.flow != flow || name != account }
-    guard !found.isEmpty else { return .refused(480) }
+    guard !found.isEmpty else {
+      return canStore(request, on: flow) ? .found([Self.serviceDestination]) : .refused(480)
+    }
     return .found(found.map { Destination(flow: $0.flow, uri: URI($0.contact)) })
   }
 

@@ -28,6 +28,7 @@ extension Rendezvous {
   }
 
   private func spendAllowance(of flow: Flow) -> Bool {
+    if flow == Self.serviceFlow { return true }
     flows[flow]?.allowance -= 1
     return (flows[flow]?.allowance ?? 0) > 0
   }

@@ -24,6 +24,9 @@ extension Rendezvous {
     guard uri.isSIP else { return answer(request, 416, on: flow) }
     var target = takeOwnRoutes(from: &request, on: flow)
     if target.isTampered { return answer(request, 403, on: flow) }
+    if flow == Self.serviceFlow, method == .invite, request.to?.tag == nil {
+      return forwardToTerminal(request, key, over: target.flows.first)
+    }
     if !target.flows.isEmpty { return forwardInDialog(request, key, along: target.flows, on: flow) }
     target.remaining = request.routes
     guard target.remaining.isEmpty, isHere(request.requestURI ?? uri, on: flow) else {

@@ -8,6 +8,8 @@ extension Rendezvous {
     guard let callID = exchange.request.callID else { return }
     if exchange.method == .bye { return sessions.end(callID) }
     guard exchange.method == .invite, let callee = proxy.clients[key]?.flow else { return }
+    // A call of the offline service is its own to end.
+    guard exchange.flow != Self.serviceFlow else { return }
     let request = exchange.request
     guard let from = request.from, let to = answer.to, let sequence = request.cseq?.number,
       let here = request.contact?.uri, let there = answer.contact?.uri

@@ -7,6 +7,9 @@ import SIP
 extension Rendezvous {
   func subscribe(_ request: Message, _ key: AnswerKey, on flow: Flow) {
     guard acceptsExtensions(of: request, on: flow) else { return }
+    if flow == Self.serviceFlow, request.event?.package == Self.registrationPackage {
+      return subscribeToRegistrations(request, key)
+    }
     let isForMessages = request.event?.package == Self.messagePackage && environment.mailbox != nil
     guard isForMessages || request.event?.package == Self.package else { return refusePackage(request, key, on: flow) }
     guard let account = authenticate(request, on: flow, .server) else { return }

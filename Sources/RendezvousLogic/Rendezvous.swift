@@ -16,7 +16,7 @@ import SIP
 /// device opened, to that device. Nothing is ever sent to an address that did not send first.
 ///
 /// The procedures are apart, by RFC: `+Receive`, `+Requests`, `+Authentication`, `+Register`,
-/// `+Publish`, `+Subscribe`, `+Messages`, `+Proxy`, `+Forwarding`, `+Flows`.
+/// `+Publish`, `+Subscribe`, `+Messages`, `+Proxy`, `+Forwarding`, `+Flows`, `+Offline`.
 public final class Rendezvous {
   let configuration: Configuration
   let environment: Environment
@@ -38,6 +38,7 @@ public final class Rendezvous {
   var answered = AnswerCache()
   var messages = MessageTraffic()
   var alarms = AlarmLimiter()
+  var registrationWatch: RegistrationWatch?
 
   var strangers: RateLimiter
   var failures: RateLimiter
@@ -63,6 +64,10 @@ public final class Rendezvous {
     failures = RateLimiter(
       perSecond: configuration.failuresPerSecond, burst: configuration.failureBurst, key: random.next())
     self.random = AnyRandom(random)
+    if environment.hasOfflineService {
+      locations.tracksChanges = true
+      flows[Self.serviceFlow] = FlowState(opened: now, lastHeard: now, framer: StreamFramer(side: .server))
+    }
   }
 
   // MARK: Inputs
@@ -122,6 +127,7 @@ public final class Rendezvous {
   private func step(at now: Instant, _ body: () -> Void) -> [Output] {
     self.now = max(self.now, now)
     body()
+    if hasService { flushRegistrations() }
     if nextSweep == nil, hasTimedState { nextSweep = self.now + Self.sweepInterval }
     defer { outputs = [] }
     return outputs

@@ -13,6 +13,7 @@ struct Command {
     case help(String)
     case version
     case run
+    case mediaServer
     case status(json: Bool)
     case addAccount(name: String, isNode: Bool, allowsMD5: Bool, passwordFile: String?)
     case store(StoreRequest)
@@ -33,6 +34,7 @@ struct Command {
 
   private static let shapes: [(words: [String], shape: Shape)] = [
     (["run"], Shape(operands: [])),
+    (["media-server"], Shape(operands: [])),
     (["status"], Shape(operands: [], flags: ["--json"])),
     (["account", "add"], Shape(operands: ["NAME"], flags: ["--node", "--md5"], options: ["--password-file"])),
     (["account", "remove"], Shape(operands: ["NAME"])),
@@ -120,6 +122,7 @@ struct Command {
   ) -> Action {
     switch words.joined(separator: " ") {
     case "run": .run
+    case "media-server": .mediaServer
     case "status": .status(json: flags.contains("--json"))
     case "account add":
       .addAccount(
@@ -151,6 +154,7 @@ enum Help {
     Usage: edge-rendezvous COMMAND [--config FILE]
 
       run                      serve until SIGTERM; SIGHUP loads a changed certificate
+      media-server             only keep and carry large messages, for another server
       status [--json]          what a running server holds: nodes, serials, flows, sessions, memory
       account add NAME         add a user, or with --node a camera box; password on standard input
       account list             all accounts
@@ -193,6 +197,18 @@ enum Help {
       first start when there are none; the log says where. Nodes and viewers need the ca.pem.
 
       SIGTERM and SIGINT end it in order. SIGHUP loads a changed certificate without dropping anybody.
+
+      """
+    ),
+    (
+      "media-server",
+      """
+      Usage: edge-rendezvous media-server [--config FILE]
+
+      The offline service's storage and MSRP, as a process of its own: listens on 'sip-tcp' for the
+      server that names it under media.servers, and on 'msrp' and 'msrps' for everybody. Both have
+      the same 'domain' and the same secret in media.secret-file. Each media server has a database
+      of its own.
 
       """
     ),

@@ -41,6 +41,7 @@ public struct RendezvousCommandLine {
       case .help(let text): out(text)
       case .version: out("edge-rendezvous \(Version.current)\n")
       case .run: return serve(command)
+      case .mediaServer: return serveMedia(command)
       case .status(let json): return status(command, json: json)
       case .addAccount(let name, let isNode, let allowsMD5, let file):
         return addAccount(command, name, isNode: isNode, allowsMD5: allowsMD5, passwordFile: file)
@@ -62,7 +63,7 @@ public struct RendezvousCommandLine {
         domain: ProcessFacts.hostName,
         listen: .init(
           sips: [SocketAddress(.anyV4, port: 5061)], stun: [SocketAddress(.anyV4, port: 3478)],
-          natDiscovery: [SocketAddress(.anyV4, port: 3479)]),
+          natDiscovery: [SocketAddress(.anyV4, port: 3479)], msrps: [SocketAddress(.anyV4, port: 2855)]),
         tls: .init(
           certificate: "/var/lib/edge-rendezvous/server.pem", key: "/var/lib/edge-rendezvous/server.key",
           authority: "/var/lib/edge-rendezvous/ca.pem"),
@@ -110,6 +111,32 @@ public struct RendezvousCommandLine {
         "ready", ("version", Version.current), ("domain", configuration.domain),
         ("database", configuration.database), ("control", configuration.controlSocket),
         ("descriptors", "\(descriptors)"))
+      try reactor.run()
+      signals.close()
+      log.notice("stopped")
+      log.flush()
+      return .fine
+    } catch {
+      err("edge-rendezvous: \(error)\n")
+      return .no
+    }
+  }
+
+  // MARK: media-server
+
+  private func serveMedia(_ command: Command) -> ExitCode {
+    guard let configuration = configuration(command) else { return .usage }
+    let log = Log.standardError(minimum: configuration.logLevel.level)
+    do {
+      SignalSource.ignoreBrokenPipes()
+      let reactor = try Reactor()
+      let program = try MediaProgram(configuration, reactor: reactor, log: log)
+      let signals = try SignalSource(reactor: reactor, signals: [.interrupt, .terminate]) { signal in
+        log.notice("stopping", ("signal", signal.name))
+        program.close()
+        _ = reactor.schedule(after: .milliseconds(200)) { reactor.stop() }
+      }
+      log.notice("ready", ("version", Version.current), ("role", "media-server"), ("database", configuration.database))
       try reactor.run()
       signals.close()
       log.notice("stopped")

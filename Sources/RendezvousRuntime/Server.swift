@@ -3,6 +3,7 @@ import EdgeCore
 public import LinuxIO
 import PIDF
 public import RendezvousLogic
+import SIP
 import SecureStreams
 import SecureTransport
 public import StatusModel
@@ -28,6 +29,7 @@ public final class Server {
   private var stunSockets: [UDPSocket] = []
   private(set) var relay: RelayServer?
   private var discovery: DiscoveryServer?
+  private var offline: OfflineRuntime?
   private var connections: [Flow: StreamConnection] = [:]
   /// Accepted, and not yet handed to the core because TLS is still being agreed.
   private var handshakes: [IPAddress: Int] = [:]
@@ -65,13 +67,14 @@ public final class Server {
         parsePresence: { try? Presence(parsing: $0) }, mailbox: .keeping(in: MessageStore(sharing: store), log: log))
       environment.relays = { relays.offers(for: $0) }
       environment.signalled = { relays.onSignalled?($0, $1) }
+      environment.hasOfflineService = OfflineRuntime.isWanted(configuration)
       rendezvous = Rendezvous(
         configuration: core, directory: try store.directory(), environment: environment, random: random)
     } catch {
       throw StartError("\(error)")
     }
     let listen = configuration.listen
-    if !listen.sips.isEmpty || !listen.stunTLS.isEmpty {
+    if !listen.sips.isEmpty || !listen.stunTLS.isEmpty || !listen.msrps.isEmpty {
       context = try ServerCertificate.context(configuration, log: log)
     }
     if let relay = configuration.relay {
@@ -97,6 +100,7 @@ public final class Server {
       try openRelayTLS()
       try openDiscovery()
       try startRelay()
+      try openOffline()
     } catch {
       close()
       throw error
@@ -142,6 +146,7 @@ public final class Server {
     for listener in tcpListeners { listener.close() }
     for socket in udpSockets + stunSockets { socket.close() }
     discovery?.close()
+    offline?.close()
     for connection in connections.values { connection.closeAfterSending(within: .seconds(1)) }
     connections = [:]
     relay?.close()
@@ -236,6 +241,19 @@ public final class Server {
     }
   }
 
+  /// Large messages for those who are not there.
+  private func openOffline() throws(StartError) {
+    guard OfflineRuntime.isWanted(configuration) else { return }
+    let runtime = try OfflineRuntime(configuration, store: store, reactor: reactor, log: log, context: context)
+    offline = runtime
+    runtime.onMessage = { [weak self] message in
+      guard let self else { return }
+      carryOut(rendezvous.receive(message.serialized(), on: Rendezvous.serviceFlow, at: reactor.now))
+    }
+    for (name, address) in runtime.listeners { listeners.append(.init(name: name, address: "tcp \(address)")) }
+    runtime.start()
+  }
+
   private func udpSocket(_ name: String, _ address: SocketAddress) throws(StartError) -> UDPSocket {
     do throws(SystemError) {
       let options = UDPSocket.Options(receiveBufferBytes: 4 << 20, sendBufferBytes: 4 << 20)
@@ -255,7 +273,7 @@ public final class Server {
     tcpListeners.append(listener)
   }
 
-  private static func cannotListen(
+  static func cannotListen(
     _ name: String, _ transport: String, _ address: SocketAddress, _ error: SystemError
   ) -> StartError {
     let what = "cannot listen on \(transport) \(address) (\(name))"
@@ -343,6 +361,10 @@ public final class Server {
   }
 
   private func send(_ bytes: [UInt8], _ flow: Flow) {
+    if flow == Rendezvous.serviceFlow {
+      offline?.receive(bytes)
+      return
+    }
     guard flow.transport == .udp else {
       connections[flow]?.send(bytes)
       return

@@ -51,10 +51,30 @@ public final class MessageStore {
     public var terminals: Int64 = 16
 
     public init() {}
+
+    /// Of messages that came over MSRP.
+    public static var large: Limits {
+      var limits = Limits()
+      limits.messages = 200
+      limits.bytes = 64 << 20
+      return limits
+    }
+  }
+
+  /// Which messages.
+  public enum Kind: Hashable, Sendable {
+    /// Those of one SIP message each, to accounts of the same file.
+    case page
+    /// Those that came over MSRP, to anybody.
+    case large
   }
 
   public let limits: Limits
   private let database: Database
+  private let table: String
+  private let terminals: String
+  /// What must hold of a receiver, whose name is parameter 1.
+  private let isReceiver: String
   private var waitingOf: [String: Waiting] = [:]
   private var lastExpiry = Int64.min / 2
 
@@ -69,9 +89,12 @@ public final class MessageStore {
   private static let expiryInterval: Int64 = 60
 
   /// Uses the connection and file of the accounts.
-  public init(sharing store: AccountStore, limits: Limits = Limits()) {
+  public init(sharing store: AccountStore, kind: Kind = .page, limits: Limits? = nil) {
     database = store.database
-    self.limits = limits
+    self.limits = limits ?? (kind == .page ? Limits() : .large)
+    table = kind == .page ? "message" : "large_message"
+    terminals = kind == .page ? "terminal" : "large_terminal"
+    isReceiver = kind == .page ? "EXISTS (SELECT 1 FROM account WHERE name=?1)" : "TRUE"
   }
 
   /// A message that a terminal has.
@@ -121,7 +144,7 @@ public final class MessageStore {
   private func take(_ message: Message) throws(StorageError) -> Verdict {
     var known: Int64?
     try database.query(
-      "SELECT sequence FROM message WHERE sender=? AND receiver=? AND identity=?",
+      "SELECT sequence FROM \(table) WHERE sender=? AND receiver=? AND identity=?",
       [.text(message.sender), .text(message.receiver), .text(message.identity)]
     ) { known = $0.integer(0) }
     if let known { return .known(known) }
@@ -129,12 +152,12 @@ public final class MessageStore {
     guard try hasRoom(message.receiver, size) else { return .refused }
     try database.query(
       """
-      INSERT INTO message (receiver, sender, identity, content_type, body, accepted)
-      SELECT name, ?, ?, ?, ?, ? FROM account WHERE name=?
+      INSERT INTO \(table) (receiver, sender, identity, content_type, body, accepted)
+      SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE \(isReceiver)
       """,
       [
-        .text(message.sender), .text(message.identity), .text(message.contentType), .blob(message.body),
-        .integer(message.accepted), .text(message.receiver),
+        .text(message.receiver), .text(message.sender), .text(message.identity), .text(message.contentType),
+        .blob(message.body), .integer(message.accepted),
       ])
     guard database.changedRows == 1 else { return .refused }
     waitingOf[message.receiver]?.messages += 1
@@ -149,7 +172,7 @@ public final class MessageStore {
     if let waiting = waitingOf[receiver], fits(waiting) { return true }
     var waiting = Waiting()
     try database.query(
-      "SELECT count(*), coalesce(sum(length(body)), 0) FROM message WHERE receiver=? AND body IS NOT NULL",
+      "SELECT count(*), coalesce(sum(length(body)), 0) FROM \(table) WHERE receiver=? AND body IS NOT NULL",
       [.text(receiver)]
     ) { waiting = Waiting(messages: $0.integer(0), bytes: $0.integer(1)) }
     if waitingOf.count >= Self.mostCounted { waitingOf = [:] }
@@ -161,15 +184,15 @@ public final class MessageStore {
     var accounts: Set<String> = []
     for delivery in deliveries {
       try database.query(
-        "UPDATE terminal SET delivered=max(delivered, ?), seen=? WHERE account=? AND name=?",
+        "UPDATE \(terminals) SET delivered=max(delivered, ?), seen=? WHERE account=? AND name=?",
         [.integer(delivery.sequence), .integer(now), .text(delivery.account), .text(delivery.terminal)])
       accounts.insert(delivery.account)
     }
     for account in accounts {
       try database.query(
         """
-        UPDATE message SET body=NULL WHERE receiver=?1 AND body IS NOT NULL
-        AND sequence <= (SELECT min(delivered) FROM terminal WHERE account=?1)
+        UPDATE \(table) SET body=NULL WHERE receiver=?1 AND body IS NOT NULL
+        AND sequence <= (SELECT min(delivered) FROM \(terminals) WHERE account=?1)
         """, [.text(account)])
       if database.changedRows > 0 { waitingOf[account] = nil }
     }
@@ -185,7 +208,7 @@ public final class MessageStore {
     var found: Message?
     try database.query(
       """
-      SELECT sequence, receiver, sender, identity, content_type, body, accepted FROM message
+      SELECT sequence, receiver, sender, identity, content_type, body, accepted FROM \(table)
       WHERE receiver=? AND sequence>? AND body IS NOT NULL AND accepted>? ORDER BY sequence LIMIT 1
       """, [.text(account), .integer(cursor), .integer(now - limits.lifetime)]
     ) { row in
@@ -199,7 +222,7 @@ public final class MessageStore {
   /// Messages that wait for somebody, of all accounts.
   public func waiting() throws(StorageError) -> Int {
     var count: Int64 = 0
-    try database.query("SELECT count(*) FROM message WHERE body IS NOT NULL") { count = $0.integer(0) }
+    try database.query("SELECT count(*) FROM \(table) WHERE body IS NOT NULL") { count = $0.integer(0) }
     return Int(count)
   }
 
@@ -207,17 +230,17 @@ public final class MessageStore {
     if let known = try known(account, terminal) { return known }
     return try database.transaction { () throws(StorageError) -> Int64 in
       var begin: Int64 = 0
-      try database.query("SELECT coalesce(max(delivered), 0) FROM terminal WHERE account=?", [.text(account)]) {
+      try database.query("SELECT coalesce(max(delivered), 0) FROM \(terminals) WHERE account=?", [.text(account)]) {
         begin = $0.integer(0)
       }
       try database.query(
         """
-        DELETE FROM terminal WHERE account=?1 AND name IN
-        (SELECT name FROM terminal WHERE account=?1 ORDER BY seen DESC, name LIMIT -1 OFFSET ?2)
+        DELETE FROM \(terminals) WHERE account=?1 AND name IN
+        (SELECT name FROM \(terminals) WHERE account=?1 ORDER BY seen DESC, name LIMIT -1 OFFSET ?2)
         """, [.text(account), .integer(limits.terminals - 1)])
       try database.query(
-        "INSERT INTO terminal SELECT name, ?, ?, ? FROM account WHERE name=?",
-        [.text(terminal), .integer(begin), .integer(now), .text(account)])
+        "INSERT INTO \(terminals) SELECT ?1, ?2, ?3, ?4 WHERE \(isReceiver)",
+        [.text(account), .text(terminal), .integer(begin), .integer(now)])
       return begin
     }
   }
@@ -225,7 +248,7 @@ public final class MessageStore {
   private func known(_ account: String, _ terminal: String) throws(StorageError) -> Int64? {
     var found: Int64?
     try database.query(
-      "SELECT delivered FROM terminal WHERE account=? AND name=?", [.text(account), .text(terminal)]
+      "SELECT delivered FROM \(terminals) WHERE account=? AND name=?", [.text(account), .text(terminal)]
     ) { found = $0.integer(0) }
     return found
   }
@@ -233,7 +256,7 @@ public final class MessageStore {
   /// Inside a transaction.
   private func expire(now: Int64) throws(StorageError) {
     try database.query(
-      "DELETE FROM message WHERE accepted<=?1 OR body IS NULL AND accepted<=?2",
+      "DELETE FROM \(table) WHERE accepted<=?1 OR body IS NULL AND accepted<=?2",
       [.integer(now - limits.lifetime), .integer(now - limits.memory)])
   }
 }

@@ -65,6 +65,32 @@ enum Schema {
     CREATE INDEX topic_member_account ON topic_member (account);
     ALTER TABLE message ADD COLUMN topic TEXT;
     """,
+    // What a media server keeps. Its receivers need not be accounts of the same file: it may be a process of its own.
+    """
+    CREATE TABLE large_message (
+      sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+      receiver TEXT NOT NULL,
+      sender TEXT NOT NULL,
+      identity TEXT NOT NULL,
+      content_type TEXT NOT NULL,
+      body BLOB,
+      accepted INTEGER NOT NULL,
+      UNIQUE (sender, receiver, identity)
+    ) STRICT;
+    CREATE INDEX large_message_receiver ON large_message (receiver, sequence) WHERE body IS NOT NULL;
+    CREATE INDEX large_message_accepted ON large_message (accepted);
+    CREATE TABLE large_terminal (
+      account TEXT NOT NULL,
+      name TEXT NOT NULL,
+      delivered INTEGER NOT NULL,
+      seen INTEGER NOT NULL,
+      PRIMARY KEY (account, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER large_message_account AFTER DELETE ON account BEGIN
+      DELETE FROM large_message WHERE receiver=old.name;
+      DELETE FROM large_terminal WHERE account=old.name;
+    END;
+    """,
   ]
 
   static var newest: Int { steps.count }

@@ -1,6 +1,7 @@
 public import Config
 import EdgeCore
 import LinuxIO
+import MSRP
 public import SecureTransport
 import UserAgent
 
@@ -56,10 +57,15 @@ public struct AccountMaterial {
     let agent = UserAgentConfiguration(
       account: account.account, domain: account.domain, password: password, transport: transport,
       instance: instance, registers: registers)
-    return AccountMaterial(
-      identity: identity,
-      uplink: Uplink.Configuration(
-        agent: agent, host: account.uri.server.host, port: account.uri.server.port, trust: trust))
+    var uplink = Uplink.Configuration(
+      agent: agent, host: account.uri.server.host, port: account.uri.server.port, trust: trust)
+    if let relay = account.messageRelay {
+      guard let uri = MSRPURI(relay) else {
+        throw SetupProblem("msrp-relay: '\(relay)' is no address such as msrps://relay.example.org:2855;tcp")
+      }
+      uplink.relay = uri
+    }
+    return AccountMaterial(identity: identity, uplink: uplink)
   }
 
   private static func readPassword(_ path: String) throws(SetupProblem) -> String {

@@ -22,6 +22,8 @@ public final class Inbox {
     public var text: String
     /// Of a camera's alarm, and of a picture of it.
     public var alarm: AlarmEvent?
+    /// Where content too large for a line is; `text` is empty then.
+    public var file = ""
 
     public var json: JSONValue {
       var members = [
@@ -30,6 +32,7 @@ public final class Inbox {
         JSONValue.Member("text", .string(text)),
       ]
       if let alarm { members.append(JSONValue.Member("alarm", alarm.referenceJSON)) }
+      if !file.utf8.isEmpty { members.append(JSONValue.Member("file", .string(file))) }
       return .object(members)
     }
   }
@@ -44,19 +47,22 @@ public final class Inbox {
   /// Bytes after which the file is put aside as `messages.1.jsonl`, in place of the one before.
   private static let maximumBytes = 4 << 20
 
+  /// Content of more bytes is a file of its own, in `received` in the state directory.
+  private static let maximumInline = 64 << 10
+
+  private let directory: String?
   private let path: String?
   private var file: AppendFile?
   private var bytes = 0
   private var known: Set<String> = []
-  private let directory: String?
   private var pictures: PictureFolder?
   /// Those of the file, oldest first.
   public private(set) var entries: [Entry] = []
 
   /// - Parameter directory: `nil` keeps messages for as long as the process lives.
   public init(directory: String?) throws(FileError) {
-    path = directory.map { $0 + "/messages.jsonl" }
     self.directory = directory
+    path = directory.map { $0 + "/messages.jsonl" }
     guard let path, let directory else { return }
     if File.exists(directory + "/messages.1.jsonl") {
       for entry in try Self.load(directory + "/messages.1.jsonl") { known.insert(Self.name(entry)) }
@@ -96,6 +102,12 @@ public final class Inbox {
       entry.text = Base64.encode(content)
     }
     do throws(FileError) {
+      if entry.alarm == nil, content.count > Self.maximumInline, let directory {
+        entry.file = directory + "/received/" + Self.fileName(entry)
+        entry.text = ""
+        try File.makeDirectories(directory + "/received", mode: 0o700)
+        try File.writeAtomically(content, to: entry.file)
+      }
       try keep(entry)
     } catch {
       return .failed(error.description)
@@ -128,6 +140,14 @@ public final class Inbox {
     String(decoding: Array(path.utf8).dropLast("jsonl".utf8.count), as: UTF8.self) + "1.jsonl"
   }
 
+  /// Of the characters of ``Names`` only, whatever the sender called it.
+  private static func fileName(_ entry: Entry) -> String {
+    let bytes = (entry.from + "-" + entry.id).utf8.prefix(160).map { byte -> UInt8 in
+      ASCII.isAlpha(byte) || ASCII.isDigit(byte) ? byte : UInt8(ascii: "_")
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
   private static func line(_ entry: Entry) -> [UInt8] { Array((JSONWriter.text(entry.json) + "\n").utf8) }
 
   /// What tells a message from all others.
@@ -143,7 +163,8 @@ public final class Inbox {
       entries.append(
         Entry(
           id: id, from: from, date: value["date"]?.text ?? "", type: value["type"]?.text ?? "",
-          text: value["text"]?.text ?? "", alarm: value["alarm"].flatMap { AlarmEvent(reference: $0) }))
+          text: value["text"]?.text ?? "", alarm: value["alarm"].flatMap { AlarmEvent(reference: $0) },
+          file: value["file"]?.text ?? ""))
     }
     return entries
   }

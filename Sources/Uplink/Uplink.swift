@@ -1,5 +1,7 @@
 public import EdgeCore
 public import LinuxIO
+public import MSRP
+public import SIP
 import STUN
 public import SecureStreams
 public import SecureTransport
@@ -17,6 +19,8 @@ public final class Uplink {
     public var port: UInt16
     /// Who may vouch for a TLS server.
     public var trust: TLSContext.Trust
+    /// An MSRP relay that messages go through (RFC 4976).
+    public var relay: MSRPURI?
 
     public init(agent: UserAgentConfiguration, host: String, port: UInt16, trust: TLSContext.Trust) {
       self.agent = agent
@@ -39,6 +43,32 @@ public final class Uplink {
   public var lastTLSFailure: TLSFailure? {
     if case .tls(let failure)? = lastTransportFailure { return failure }
     return nil
+  }
+
+  /// This end of the link, while there is one over TCP or TLS.
+  public var localAddress: SocketAddress? { stream?.localAddress }
+
+  /// The link is protected, so what belongs to it must be too.
+  public var isSecure: Bool { configuration.agent.transport == .tls }
+
+  /// The server's SIP domain.
+  public var domain: String { configuration.agent.domain }
+
+  /// The MSRP relay of the configuration.
+  public var relay: MSRPURI? { configuration.relay }
+
+  /// What proves the account where the same password is asked for.
+  public func digest() -> DigestClient {
+    let agent = configuration.agent
+    return DigestClient(
+      username: agent.account, password: agent.password, realm: agent.realm, allowsMD5: agent.allowsMD5,
+      hashes: .openSSL)
+  }
+
+  /// How to protect another connection: to the server itself, or to a host of this name; `nil` when nobody is trusted.
+  public func security(serverName: String?) -> StreamConnection.ClientSecurity? {
+    if trust == nil { trust = try? TLSContext.client(configuration.trust) }
+    return trust.map { .tls($0, serverName: serverName ?? configuration.host) }
   }
 
   let reactor: Reactor

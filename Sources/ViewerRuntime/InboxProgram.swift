@@ -1,6 +1,7 @@
 public import Config
 import EdgeCore
 import LinuxIO
+import MSRPTransport
 import SIP
 import SecureTransport
 public import StatusModel
@@ -11,6 +12,8 @@ import UserAgent
 public enum InboxProgram {
   /// How long the server may take to hand over what waits, log-in and all.
   private static let patience = Duration.seconds(15)
+  /// How long the server may take to call with a large message, once it has said that nothing else waits.
+  private static let callPatience = Duration.milliseconds(500)
 
   /// - Parameters:
   ///   - follows: go on until SIGINT or SIGTERM; else until nothing more waits.
@@ -35,7 +38,7 @@ public enum InboxProgram {
   ) throws(SetupProblem) -> ExitCode {
     let account = configuration.account
     let directory = StateDirectory.ofViewer(configuration.stateDirectory)
-    let material = try AccountMaterial.load(account, stateDirectory: directory, registers: false)
+    let material = try AccountMaterial.load(account, stateDirectory: directory, registers: true)
     let inbox: Inbox
     do throws(FileError) {
       inbox = try Inbox(directory: directory)
@@ -46,8 +49,8 @@ public enum InboxProgram {
     var result = ExitCode.unreachable
     do throws(SystemError) {
       let reactor = try Reactor()
-      let uplink = Uplink(
-        reactor: reactor, resolver: NameResolver(reactor: reactor), configuration: material.uplink)
+      let resolver = NameResolver(reactor: reactor)
+      let uplink = Uplink(reactor: reactor, resolver: resolver, configuration: material.uplink)
       var isDone = false
       let finish = { (code: ExitCode, why: String?) in
         guard !isDone else { return }
@@ -59,20 +62,34 @@ public enum InboxProgram {
       }
       let signals = try SignalSource(reactor: reactor, signals: [.interrupt, .terminate]) { _ in finish(.fine, nil) }
       var attempts = 0
+      let take = { (message: IncomingMessage) -> Bool in
+        switch inbox.take(message, now: MonotonicClock.wallClockSeconds, domain: account.domain) {
+        case .taken(let entry): show(entry)
+        case .known: break
+        case .failed(let why):
+          finish(.no, "a message cannot be kept: \(why)")
+          return false
+        }
+        return true
+      }
+      let receiver = MessageReceiver(
+        MSRPDialer(uplink: uplink, reactor: reactor, resolver: resolver), take: take)
+      // A call with what did not fit into one message may come right behind the last of those, or another call.
+      var endsSoon: Reactor.TimerToken?
+      let endSoon = {
+        guard !follows else { return }
+        if let endsSoon { reactor.cancel(endsSoon) }
+        endsSoon = reactor.schedule(after: callPatience) { if !receiver.isBusy { finish(.fine, nil) } }
+      }
       uplink.onEvent = { event in
         switch event {
         case .messageReceived(let handle, let message):
-          let verdict = inbox.take(message, now: MonotonicClock.wallClockSeconds, domain: account.domain)
-          switch verdict {
-          case .taken(let entry):
-            uplink.perform { $0.answerMessage(handle, 200, at: $1, into: &$2) }
-            show(entry)
-          case .known: uplink.perform { $0.answerMessage(handle, 200, at: $1, into: &$2) }
-          case .failed(let why):
-            uplink.perform { $0.answerMessage(handle, 500, at: $1, into: &$2) }
-            finish(.no, "a message cannot be kept: \(why)")
-          }
-        case .notified: if !follows { finish(.fine, nil) }
+          let isKept = take(message)
+          uplink.perform { $0.answerMessage(handle, isKept ? 200 : 500, at: $1, into: &$2) }
+        case .incomingCall(let handle, let call):
+          if !receiver.receive(handle, call) { uplink.perform { $0.refuse(handle, 488, at: $1, into: &$2) } }
+        case .callEnded(let handle, _): if receiver.ended(handle) { endSoon() }
+        case .notified: endSoon()
         case .subscriptionEnded(_, let status):
           let isPassword = status == 401 || status == 407 || status == 403
           finish(

@@ -2,13 +2,14 @@ import CPIM
 public import Config
 import EdgeCore
 import LinuxIO
+import MSRPTransport
 import SIP
 import SecureTransport
 public import StatusModel
 import Uplink
 import UserAgent
 
-/// `edge send`: one text to one account.
+/// `edge send`: one message to one account.
 public enum SendProgram {
   /// What became of a message that was taken.
   public enum Outcome: String, Hashable, Sendable {
@@ -23,41 +24,47 @@ public enum SendProgram {
     case failed(String, ExitCode)
   }
 
-  /// RFC 3428 §8, head of the content included.
-  public static let maximumBytes = 1300
+  /// Bytes of one message, whatever carries it.
+  public static let maximumBytes = 8 << 20
   /// How long a server may take, one that restarts meanwhile included.
   private static let patience = Duration.seconds(20)
+  /// And how long for each MiB more.
+  private static let patiencePerMiB = Duration.seconds(20)
 
-  public static func send(_ text: String, to account: String, as configuration: ViewerConfiguration) -> Answer {
+  /// Sends `content`, which is of `contentType`: in one SIP message when it fits, else over MSRP.
+  public static func send(
+    _ content: [UInt8], contentType: String, to account: String,
+    as configuration: ViewerConfiguration
+  ) -> Answer {
+    guard content.count <= maximumBytes else {
+      return .failed("that is too long: a message has at most \(maximumBytes >> 20) MiB", .no)
+    }
     do throws(SetupProblem) {
-      return try ask(text, account, configuration)
+      return try ask(content, contentType, account, configuration)
     } catch {
       return .failed(error.description, error.exitCode)
     }
   }
 
   private static func ask(
-    _ text: String, _ receiver: String, _ configuration: ViewerConfiguration
+    _ content: [UInt8], _ contentType: String, _ receiver: String, _ configuration: ViewerConfiguration
   ) throws(SetupProblem) -> Answer {
     let account = configuration.account
     let material = try AccountMaterial.load(
       account, stateDirectory: StateDirectory.ofViewer(configuration.stateDirectory), registers: false)
-    // The same name however often it is sent: the server takes it once.
+    // The same name however often it is sent: it is taken once.
     var random = SystemRandom()
-    let content = CPIMMessage(
+    let message = CPIMMessage(
       from: "sip:\(account.account)@\(account.domain)", to: "sip:\(receiver)@\(account.domain)",
       dateTime: Timestamp.text(MonotonicClock.wallClockSeconds), messageID: random.token(24),
-      contentType: CPIMMessage.plainText, body: Array(text.utf8)
-    ).serialized
-    guard content.count <= maximumBytes else {
-      return .failed(
-        "the text is too long: a message has at most \(maximumBytes - content.count + text.utf8.count) bytes", .no)
-    }
+      contentType: contentType, body: content)
+    let patience = patience + patiencePerMiB * (content.count >> 20)
     var answer = Answer.failed("\(account.uri) did not answer in \(patience.components.seconds) s", .unreachable)
     do throws(SystemError) {
       let reactor = try Reactor()
-      let uplink = Uplink(
-        reactor: reactor, resolver: NameResolver(reactor: reactor), configuration: material.uplink)
+      let resolver = NameResolver(reactor: reactor)
+      let uplink = Uplink(reactor: reactor, resolver: resolver, configuration: material.uplink)
+      let sender = MessageSender(MSRPDialer(uplink: uplink, reactor: reactor, resolver: resolver))
       var isDone = false
       let finish = { (result: Answer) in
         guard !isDone else { return }
@@ -66,23 +73,32 @@ public enum SendProgram {
         uplink.onStopped = { reactor.stop() }
         uplink.stop()
       }
+      var isUp = false
+      var isSending = false
+      var retry: (() -> Void)?
       let send = {
-        _ = uplink.perform {
-          $0.sendMessage(to: receiver, contentType: CPIMMessage.mediaType, body: content, at: $1, into: &$2)
+        guard isUp, !isSending, !isDone else { return }
+        isSending = true
+        sender.send(message, to: receiver) { outcome in
+          isSending = false
+          switch outcome {
+          // The server is in trouble, or the way to it is: it is asked again, and knows the message if it has it.
+          case .refused(nil), .refused(503), .refused(408), .failed(0, _), .failed(408, _): retry?()
+          default: finish(self.answer(outcome, receiver, account.account, isLarge: message.serialized.count > 1300))
+          }
         }
       }
+      retry = { _ = reactor.schedule(after: .seconds(1)) { send() } }
       var attempts = 0
       uplink.onEvent = { event in
+        if sender.receive(event) { return }
         switch event {
-        case .linkUp: send()
-        case .messageAnswered(_, let status?):
-          if status == 503 || status == 408 {
-            // The server is in trouble and says so: it is asked again, and knows the message if it has it.
-            _ = reactor.schedule(after: .seconds(1)) { if !isDone { send() } }
-          } else {
-            finish(outcome(status, receiver, account.account))
-          }
+        case .linkUp:
+          isUp = true
+          send()
+        case .incomingCall(let handle, _): uplink.perform { $0.refuse(handle, 480, at: $1, into: &$2) }
         case .linkDown(let failure, _):
+          isUp = false
           attempts += 1
           guard attempts > 2 || failure.isPermanent else { return }
           finish(
@@ -95,21 +111,34 @@ public enum SendProgram {
       uplink.start()
       _ = reactor.schedule(after: patience) { finish(answer) }
       try reactor.run()
+      retry = nil
     } catch {
       throw SetupProblem("\(error)", exitCode: .unreachable)
     }
     return answer
   }
 
-  private static func outcome(_ status: StatusCode, _ receiver: String, _ account: String) -> Answer {
-    switch status.value {
-    case 202: .sent(.stored)
-    case 200..<300: .sent(.delivered)
-    case 401, 403, 407: .failed("account '\(account)' or its password is refused by the server", .notAllowed)
-    case 404: .failed("no account \(receiver), or it is not yours to write to", .no)
-    case 413: .failed("the text is too long", .no)
-    case 480: .failed("\(receiver) has as many messages waiting as an account may", .no)
-    default: .failed("\(receiver): \(status.value) \(status.reason)", .no)
+  private static func answer(
+    _ outcome: MessageSender.Outcome, _ receiver: String, _ account: String, isLarge: Bool
+  ) -> Answer {
+    switch outcome {
+    case .delivered: return .sent(.delivered)
+    case .stored: return .sent(.stored)
+    case .failed(413, _): return .failed("\(receiver) has as much waiting as an account may", .no)
+    case .failed(_, let why): return .failed("\(receiver): \(why)", .no)
+    case .refused(let status):
+      switch status?.value ?? 408 {
+      case 401, 403, 407: return .failed("account '\(account)' or its password is refused by the server", .notAllowed)
+      case 404: return .failed("no account \(receiver), or it is not yours to write to", .no)
+      case 413: return .failed("the text is too long", .no)
+      case 480 where !isLarge:
+        return .failed("\(receiver) has as many messages waiting as an account may", .no)
+      case 405, 406, 415, 480, 488, 501:
+        return .failed(
+          "that is too long for one message, and neither \(receiver) nor the server takes longer ones now", .no)
+      case 603: return .failed("\(receiver) declined", .no)
+      default: return .failed("\(receiver): \(status?.value ?? 408) \(status?.reason ?? "no answer")", .no)
+      }
     }
   }
 }

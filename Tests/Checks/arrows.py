@@ -33,6 +33,7 @@ PURE = {
     "Doctor": {"EdgeCore", "NATDiscovery", "StatusModel"},
     "NodeLogic": {"EdgeCore", "SIP", "SDP", "PIDF", "StatusModel", "UserAgent"},
     "RendezvousLogic": {"EdgeCore", "STUN", "SIP", "PIDF", "CPIM", "StatusModel"},
+    "OfflineService": {"EdgeCore", "SIP", "SDP", "MSRP", "CPIM", "RendezvousLogic"},
 }
 
 # The only importers of C: the C modules, and the other targets, each may know. CLinux is the C library.
@@ -52,10 +53,11 @@ GLUE = {
     "SecureStreams": set(),
     "PeerSession": {"SecureStreams"},
     "Uplink": {"SecureStreams"},
+    "MSRPTransport": {"SecureStreams", "Uplink"},
     "TunnelTransport": {"PeerSession"},
     "PeerMessaging": {"PeerSession", "Uplink"},
-    "NodeRuntime": {"SecureStreams", "PeerSession", "Uplink", "TunnelTransport", "PeerMessaging"},
-    "ViewerRuntime": {"SecureStreams", "PeerSession", "Uplink", "TunnelTransport", "PeerMessaging"},
+    "NodeRuntime": {"SecureStreams", "PeerSession", "Uplink", "MSRPTransport", "TunnelTransport", "PeerMessaging"},
+    "ViewerRuntime": {"SecureStreams", "PeerSession", "Uplink", "MSRPTransport", "TunnelTransport", "PeerMessaging"},
     "RendezvousRuntime": {"SecureStreams"},
     "CommandLine": {"NodeRuntime", "SecureStreams", "Uplink", "ViewerRuntime"},
 }
@@ -64,7 +66,7 @@ EXECUTABLES = {"edge": {"CommandLine"}, "edge-rendezvous": {"RendezvousRuntime"}
 EXECUTABLE_LINES = 40
 
 # Ordinary Swift only: nothing that goes into `edge` may know these.
-SERVER_ONLY = {"RendezvousLogic", "Storage", "RendezvousRuntime", "edge-rendezvous"}
+SERVER_ONLY = {"RendezvousLogic", "OfflineService", "Storage", "RendezvousRuntime", "edge-rendezvous"}
 
 # Parts of the standard library that are modules of their own. `Synchronization` has only atomics in Embedded Swift.
 STANDARD = {"Synchronization"}

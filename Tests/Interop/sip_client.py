@@ -105,6 +105,8 @@ class SIPClient:
         # Requests from the other side, answered 200 already.
         self.requests = asyncio.Queue()
         self.pongs = 0
+        # Makes the answer to the offer of a call.
+        self.answer_to_invite = None
 
     async def connect(self, host, port, ca=None):
         context = None
@@ -259,7 +261,9 @@ class SIPClient:
             target = message.get("to")
             if "tag=" not in target:
                 target += f";tag={secrets.token_hex(6)}"
-            self.send(Message("SIP/2.0 200 OK", [*copied, ("To", target), ("Contact", self.contact)]))
+            body = self.answer_to_invite(message) if message.method == "INVITE" and self.answer_to_invite else b""
+            kind = [("Content-Type", "application/sdp")] if body else []
+            self.send(Message("SIP/2.0 200 OK", [*copied, ("To", target), ("Contact", self.contact), *kind], body))
         await self.requests.put(message)
 
 

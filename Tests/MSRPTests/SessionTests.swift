@@ -271,3 +271,72 @@ extension MSRPSession.Event {
     }
   }
 }
+
+/// Chunks of other senders than this one: in any order, over each other, broken off.
+@Suite("MSRP reassembly")
+struct ReassemblyTests {
+  private func feed(
+    _ chunks: [(start: UInt64, body: String, flag: MSRPFlag)], delivery: MSRPSession.Delivery = .whole(maximum: 1000)
+  ) -> (events: [MSRPSession.Event], statuses: [Int]) {
+    let local = MSRPURI(isSecure: false, host: "a", port: 1, sessionID: "s")
+    let peer = MSRPURI(isSecure: false, host: "b", port: 1, sessionID: "t")
+    var configuration = MSRPSession.Configuration()
+    configuration.delivery = delivery
+    var link = MSRPLink(
+      MSRPSession(
+        local: local, remotePath: [peer], configuration: configuration, random: AnyRandom(SeededRandom(seed: 1))))
+    var out = MSRPSession.Output()
+    for (number, chunk) in chunks.enumerated() {
+      var head = MSRPHead(transactionID: "tid\(number)xx", kind: .request("SEND"), toPath: [local], fromPath: [peer])
+      head.messageID = "message"
+      head.byteRange = MSRPByteRange(start: chunk.start, end: nil, total: nil)
+      head.contentType = "text/plain"
+      let bytes = head.serialized(body: Array(chunk.body.utf8), flag: chunk.flag)
+      let span = bytes.span
+      _ = link.receive(span.bytes, at: .zero, into: &out)
+    }
+    return (out.events, out.messages.compactMap { messages(of: [$0]).complete.first?.head.responseCode })
+  }
+
+  private func text(_ events: [MSRPSession.Event]) -> String? {
+    for case .received(_, _, let body, _) in events { return String(decoding: body, as: UTF8.self) }
+    return nil
+  }
+
+  @Test func `chunks in any order make the message, and the last flag says how long it is`() {
+    #expect(text(feed([(6, "world", .last), (1, "hello", .more)]).events) == "helloworld")
+    #expect(text(feed([(4, "lo", .more), (6, "!", .last), (1, "hel", .more)]).events) == "hello!")
+    #expect(text(feed([(1, "hel", .more), (6, "!", .last)]).events) == nil)
+  }
+
+  @Test func `of what comes twice the later counts`() {
+    #expect(text(feed([(1, "hexxx", .more), (3, "llo", .more), (6, "!", .last)]).events) == "hello!")
+  }
+
+  @Test func `a message that is given up is told and forgotten`() {
+    let found = feed([(1, "hel", .more), (4, "", .aborted), (4, "lo", .last)])
+    #expect(
+      found.events == [
+        .began(messageID: "message", contentType: "text/plain", total: nil), .abandoned(messageID: "message"),
+      ])
+    #expect(found.statuses == [200, 200, 200])
+  }
+
+  @Test func `more bytes or holes than are allowed are stopped with 413`() {
+    #expect(feed([(999, "abc", .more)]).statuses == [413])
+    let holes = (0...UInt64(MSRPLimits.pieces)).map { (start: $0 * 3 + 1, body: "x", flag: MSRPFlag.more) }
+    #expect(feed(holes).statuses.last == 413)
+    #expect(feed(holes, delivery: .pieces(maximum: 10_000)).statuses.last == 413)
+  }
+
+  @Test func `pieces are handed on with their places`() {
+    let found = feed([(4, "lo", .last), (1, "hel", .more)], delivery: .pieces(maximum: 100))
+    #expect(
+      found.events == [
+        .began(messageID: "message", contentType: "text/plain", total: nil),
+        .piece(messageID: "message", offset: 3, bytes: Array("lo".utf8)),
+        .piece(messageID: "message", offset: 0, bytes: Array("hel".utf8)),
+        .received(messageID: "message", contentType: "text/plain", body: [], total: 5),
+      ])
+  }
+}

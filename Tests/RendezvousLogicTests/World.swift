@@ -29,7 +29,7 @@ final class World {
     var signalled: [String: [IPAddress]] = [:]
   }
 
-  init(mailbox: MessageBox? = nil, _ change: (inout Configuration) -> Void = { _ in }) {
+  init(mailbox: MessageBox? = nil, offline: Bool = false, _ change: (inout Configuration) -> Void = { _ in }) {
     var directory = Directory()
     for (name, isNode) in [("gate-box", true), ("other-box", true), ("alice", false), ("bob", false)] {
       directory.add(name, Self.account(name, isNode: isNode))
@@ -46,6 +46,7 @@ final class World {
       hashes: .openSSL, flowKey: Array(repeating: 7, count: 32),
       claim: { serial, _ in serial == "NO-ROOM" ? .unavailable : .owned },
       parsePresence: World.parse, mailbox: mailbox)
+    environment.hasOfflineService = offline
     environment.relays = { ["<turn:203.0.113.1:3478>;username=\"1:\($0)\";password=p"] }
     environment.signalled = { [relay] in relay.signalled[$0, default: []] += $1 }
     rendezvous = Rendezvous(

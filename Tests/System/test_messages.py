@@ -82,6 +82,64 @@ class Messages(Case):
         self.assertIn("too long", done.stderr)
 
 
+class LargeMessages(Case):
+    """What does not fit into one SIP message goes over MSRP, to who is there and who is not."""
+
+    seconds = 60
+    needs_root = False
+
+    def setUp(self):
+        super().setUp()
+        pid = os.getpid()
+        self.address = f"127.{pid >> 14 & 127 or 1}.{pid >> 7 & 127}.{pid & 127 or 1}"
+        self.server = Server(self, None, address=self.address, listen={"msrps": f"{self.address}:2855"}).start()
+        for name in ("anna", "carl"):
+            self.server.account(name)
+        self.server.must("contact", "add", "anna", "carl")
+
+    def terminal(self, name, number=1):
+        """Options and environment of a device of an account."""
+        config = self.folder / f"{name}-{number}.yaml"
+        config.write_text(json.dumps({
+            "rendezvous": {"uri": f"sips:{self.address}:5061", "account": name, "domain": "rv.example.org",
+                           "ca-file": str(self.server.ca), "password-file": str(self.folder / f"{name}.password")},
+            "viewer": {"state-dir": str(self.folder / f"{name}-{number}")}}))
+        return ["--config", str(config)]
+
+    def send(self, file):
+        done = self.complete([self.program("edge"), "send", "carl", "-", *self.terminal("anna")],
+                             stdin=file.read_bytes(), text=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.decode()
+
+    def inbox(self, number):
+        done = self.complete([self.program("edge"), "inbox", "--json", *self.terminal("carl", number)])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def test_a_picture_waits_for_each_terminal_and_reaches_one_that_is_there(self):
+        picture = self.folder / "picture.png"
+        picture.write_bytes(b"\x89PNG\r\n" + random.Random(1).randbytes(700_000))
+        text = self.folder / "long.txt"
+        text.write_text("a long story, " * 1000)
+        # Terminals the server has seen: a new one would begin with what none has had.
+        self.assertEqual([self.inbox(1), self.inbox(2)], [[], []])
+        # Nobody is there: both wait, in order, also over a crash.
+        self.assertEqual([self.send(picture), self.send(text)], ["stored\n", "stored\n"])
+        self.server.process.kill()
+        self.server.start()
+        for number in (1, 2):
+            first, second = self.inbox(number)
+            self.assertEqual((first["from"], first["type"], second["text"]), ("anna", "image/png", text.read_text()))
+            self.assertEqual(pathlib.Path(first["file"]).read_bytes(), picture.read_bytes())
+            self.assertEqual(self.inbox(number), [])
+        # A terminal is there.
+        process = self.start("inbox", [self.program("edge"), "inbox", "--follow", *self.terminal("carl", 1)])
+        self.wait_until(lambda: (self.server.status() or {}).get("subscriptions") == 1, 10, "it is not subscribed")
+        self.assertEqual(self.send(text), "delivered\n")
+        process.wait_for("anna: a long story", 10)
+
+
 class Crashes(Case):
     """Senders, terminals and the server are killed at random moments while messages are under way."""
 

@@ -1,0 +1,115 @@
+import EdgeCore
+public import LinuxIO
+import MSRP
+import SDP
+import SecureStreams
+import SecureTransport
+public import Uplink
+
+/// Descriptions of this end of MSRP sessions, and connections to the other: this end is behind a NAT as often as not,
+/// so it opens every connection itself (`a=setup:active`, RFC 6135).
+public final class MSRPDialer {
+  let reactor: Reactor
+  let uplink: Uplink
+  private let resolver: NameResolver
+  private var random = SystemRandom()
+
+  public init(uplink: Uplink, reactor: Reactor, resolver: NameResolver) {
+    self.uplink = uplink
+    self.reactor = reactor
+    self.resolver = resolver
+  }
+
+  /// This end of a session that is to be.
+  struct Place {
+    /// This end itself.
+    var uri: MSRPURI
+    /// What was agreed with the relay, when there is one.
+    var pass: RelayLogin.Pass?
+
+    /// RFC 4976 §5.1: "reverses the list of URIs in the Use-Path header, and appends the client's own URI".
+    var path: [MSRPURI] { Array((pass?.usePath ?? []).reversed()) + [uri] }
+  }
+
+  /// Makes a place for a session, at the relay when one is configured; `nil` with why there is none.
+  func prepare(_ ready: @escaping (Place?, String) -> Void) {
+    let uri = newURI()
+    guard let relay = uplink.relay else { return ready(Place(uri: uri, pass: nil), "") }
+    find(relay) { [self] addresses, security, why in
+      guard let security else { return ready(nil, why) }
+      _ = RelayLogin(
+        reactor: reactor, to: addresses, security: security, relay: relay, local: uri, digest: uplink.digest()
+      ) { pass, why in
+        ready(pass.map { Place(uri: uri, pass: $0) }, why)
+      }
+    }
+  }
+
+  /// What this end takes.
+  static let acceptTypes = ["message/cpim", "text/plain", "*"]
+
+  /// A URI of this end for one session. Nobody connects to it.
+  func newURI() -> MSRPURI {
+    let address = uplink.localAddress.map { "\($0.ip)" } ?? "127.0.0.1"
+    return MSRPURI(isSecure: uplink.isSecure, host: address, port: 9, sessionID: random.token(20))
+  }
+
+  /// A description of this end; port 9 says that it does not listen (RFC 6135 §4.2).
+  func description(_ place: Place) -> MSRPDescription {
+    var description = MSRPDescription(
+      path: place.path, acceptTypes: Self.acceptTypes, setup: place.pass == nil ? .active : nil)
+    description.acceptWrappedTypes = ["*"]
+    return description
+  }
+
+  /// Opens the connection to the first hop of `peer`; `nil` when it is one this end must not use.
+  ///
+  /// `ready` is called with the stream, before anything happens on it, or with why there is none.
+  func connect(
+    _ peer: MSRPDescription, from place: Place, _ configuration: MSRPSession.Configuration,
+    ready: @escaping (MSRPStream?, String) -> Void
+  ) {
+    var configuration = configuration
+    // A relay may buffer whole chunks, and little of them: what RFC 4975 §7.1.1 has for everybody.
+    if place.pass != nil || peer.path.count > 1 { configuration.chunkBytes = 2048 }
+    let session = MSRPSession(
+      local: place.uri, remotePath: (place.pass?.usePath ?? []) + peer.path, configuration: configuration,
+      random: AnyRandom(SystemRandom()))
+    if let pass = place.pass {
+      return ready(MSRPStream(reactor: reactor, over: pass.stream, session: session), "")
+    }
+    find(peer.path[0]) { [reactor] addresses, security, why in
+      guard let security else { return ready(nil, why) }
+      ready(MSRPStream(reactor: reactor, to: addresses, security: security, session: session), "")
+    }
+  }
+
+  /// Where a hop is and how the connection to it is protected; no security with why it must not be used.
+  private func find(
+    _ hop: MSRPURI, ready: @escaping ([SocketAddress], StreamConnection.ClientSecurity?, String) -> Void
+  ) {
+    let port = hop.port ?? 2855
+    let isServer = ASCII.equalIgnoringCase(hop.host, uplink.domain)
+    let security: StreamConnection.ClientSecurity
+    if hop.isSecure {
+      guard let trusted = uplink.security(serverName: isServer ? nil : hop.host) else {
+        return ready([], nil, "no certificate can be checked")
+      }
+      security = trusted
+    } else {
+      // What goes to the server protected does not go on in the clear.
+      guard !uplink.isSecure else { return ready([], nil, "it offers no protected connection") }
+      security = .plain
+    }
+    let open = { (addresses: [IPAddress]) in ready(addresses.map { SocketAddress($0, port: port) }, security, "") }
+    if let address = NameResolver.numeric(hop.host) { return open([address]) }
+    // The server's domain need not be its host's name: it is where the link goes.
+    if isServer, let server = uplink.serverAddress { return open([server.ip]) }
+    _ = resolver.resolve(hop.host) { answer in
+      switch answer {
+      case .success(let found): open(found)
+      case .failure(let error): ready([], nil, error.description)
+      }
+    }
+  }
+}

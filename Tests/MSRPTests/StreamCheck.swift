@@ -1,0 +1,1 @@
+../Fuzz/Sources/FuzzMSRP/StreamCheck.swift

@@ -1,0 +1,1 @@
+../RendezvousLogicTests/MemoryBox.swift

@@ -1,0 +1,1 @@
+../RendezvousLogicTests/World.swift
