@@ -140,7 +140,7 @@ struct DatabaseErrorTests {
     let scratch = Scratch()
     _ = try AccountStore(path: scratch.path)
     rawSQL("PRAGMA user_version=99", on: scratch.path)
-    #expect(throws: StorageError.newerSchema(found: 99, known: 3)) { try AccountStore(path: scratch.path) }
+    #expect(throws: StorageError.newerSchema(found: 99, known: 4)) { try AccountStore(path: scratch.path) }
   }
 
   @Test func `a full disk says so and changes nothing`() throws {
