@@ -321,7 +321,7 @@ final class ChatClient {
   private func dropChannel() {
     // Confirmed and not reported: it is there.
     for each in underWay where each.isConfirmed { tell("sent", each.text) }
-    waiting += underWay.filter { !$0.isConfirmed }.map(\.text)
+    waiting += underWay.filter { !$0.isConfirmed }.map { $0.text }
     underWay = []
     channel?.close()
     channel = nil
