@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Motion(Case):
-    seconds = 300
+    seconds = 1500
     needs_root = False
 
     def test_ten_minutes_of_a_still_noisy_scene_are_no_motion_and_a_small_thing_is(self):
@@ -22,9 +22,9 @@ class Motion(Case):
                 scene += bytes((shade, 128 + (x // 64) % 9, min(235, shade + generator.randrange(6)), 128))
         path = self.folder / "scene.yuyv"
         path.write_bytes(scene)
-        for sigma, sensitivity in ((0, 50), (1, 50), (2, 50), (2, 100), (3, 100)):
+        for sigma, sensitivity in ((0, 50), (2, 50), (2, 100), (3, 100)):
             done = self.complete([ROOT / ".build" / "release" / "frame-benchmark", path, "YUYV", "640x480", 18000, sigma,
-                                  "--motion", sensitivity, "--v3"], timeout=200)
+                                  "--motion", sensitivity, "--v3"], timeout=600)
             self.assertEqual(done.returncode, 0, done.stderr)
             figures = json.loads(done.stdout)
             self.assertEqual(figures["false_alarms"], 0, figures)
