@@ -15,6 +15,20 @@ struct Consent {
   var lastAnswer: Instant
   var lastCheck: Instant
   var unanswered = 0
+  var mode = Mode.active
+  /// When data last left, or was to leave.
+  var lastData: Instant
+  /// When the first check that has no answer yet was sent, of an idle path or one that is to be used again.
+  var askedAt: Instant?
+
+  enum Mode {
+    /// Data flows, and consent is kept fresh.
+    case active
+    /// Nothing is sent, so none is needed (RFC 7675 §5.1): seldom checks keep the NATs open.
+    case idle
+    /// Data waits until the peer has agreed again.
+    case resuming
+  }
 
   init(
     local: Credentials, remote: Credentials, candidate: Candidate, base: SocketAddress, destination: SocketAddress,
@@ -28,6 +42,7 @@ struct Consent {
     nextCheck = now
     lastAnswer = now
     lastCheck = now
+    lastData = now
   }
 
   /// RFC 7675 §5.1: "each interval MUST be randomized from between 0.8 and 1.2 times the basic period",
@@ -37,7 +52,12 @@ struct Consent {
     nextCheck = now + .nanoseconds(Int64.random(in: (basic / 10 * 8)...(basic / 10 * 12), using: &random))
   }
 
-  func expires(after expiry: Duration) -> Instant { lastAnswer + expiry }
+  /// `nil` while an idle path waits for no answer.
+  func expires(after expiry: Duration) -> Instant? {
+    mode == .active ? lastAnswer + expiry : askedAt.map { $0 + expiry }
+  }
+
+  func hasExpired(after expiry: Duration, at now: Instant) -> Bool { expires(after: expiry).map { now >= $0 } ?? false }
 }
 
 extension ICEAgent {
@@ -53,21 +73,70 @@ extension ICEAgent {
     consent?.nextCheck = now
   }
 
+  /// Nothing was to be sent for long over the path in use.
+  public var isIdle: Bool { consent?.mode == .idle }
+
+  /// Data is about to leave over the path in use. `false`: not yet. A path that was idle has no consent any more, and the
+  /// peer is asked first: ``ICEEvent/consentRenewed`` says when what was held back may leave, and so does
+  /// ``ICEEvent/selected(_:)``.
+  public mutating func maySend(at now: Instant, into out: inout Outbox<Event>) -> Bool {
+    if var current = consent {
+      wake(&current, at: now, into: &out)
+      consent = current
+      return current.mode == .active
+    }
+    guard selectedPath != nil else { return false }
+    guard var old = previousConsent else { return true }
+    wake(&old, at: now, into: &out)
+    previousConsent = old
+    return old.mode == .active
+  }
+
+  private mutating func wake(_ consent: inout Consent, at now: Instant, into out: inout Outbox<Event>) {
+    consent.lastData = now
+    guard consent.mode == .idle else { return }
+    if consent.askedAt == nil, now - consent.lastAnswer < configuration.consentExpiry {
+      consent.mode = .active
+      consent.nextCheck = min(consent.nextCheck, max(now, consent.lastAnswer + configuration.consentInterval))
+    } else {
+      consent.mode = .resuming
+      consent.outstanding.removeAll()
+      consent.unanswered = 0
+      consent.askedAt = nil
+      consent.nextCheck = now
+      check(&consent, at: now, into: &out)
+    }
+  }
+
+  /// A check of the peer's came over the path in use, and was answered: as good as one of ours for the NATs.
+  mutating func noteHeard(from source: SocketAddress, to base: SocketAddress, at now: Instant) {
+    guard var current = consent, current.mode == .idle, current.askedAt == nil, base == current.base,
+      source.unscoped == current.destination.unscoped
+    else { return }
+    rest(&current, at: now)
+    consent = current
+  }
+
+  /// The next check of an idle path is far away. Whoever is asked before asks later.
+  private mutating func rest(_ consent: inout Consent, at now: Instant) {
+    let interval = configuration.idleInterval.wholeNanoseconds
+    consent.askedAt = nil
+    consent.nextCheck = now + .nanoseconds(Int64.random(in: interval...(interval / 10 * 11), using: &random))
+  }
+
   var consentDeadline: Instant? {
     var deadline: Instant?
-    if let consent {
-      deadline = min(consent.nextCheck, consent.expires(after: configuration.consentExpiry))
-    }
-    if let old = previousConsent {
-      let next = min(old.nextCheck, old.expires(after: configuration.consentExpiry))
-      deadline = Instant.earliest(deadline, next)
+    for each in [consent, previousConsent] {
+      guard let each else { continue }
+      deadline = Instant.earliest(deadline, each.nextCheck)
+      deadline = Instant.earliest(deadline, each.expires(after: configuration.consentExpiry))
     }
     return Instant.earliest(deadline, previousEnd)
   }
 
   mutating func tickConsent(at now: Instant, into out: inout Outbox<Event>) {
     if var current = consent {
-      if now >= current.expires(after: configuration.consentExpiry) {
+      if current.hasExpired(after: configuration.consentExpiry, at: now) {
         loseConsent(at: now, into: &out)
       } else {
         check(&current, at: now, into: &out)
@@ -75,7 +144,7 @@ extension ICEAgent {
       }
     }
     if var old = previousConsent {
-      if now >= old.expires(after: configuration.consentExpiry) {
+      if old.hasExpired(after: configuration.consentExpiry, at: now) {
         previous = nil
         previousConsent = nil
         selectedPath = nil
@@ -97,6 +166,12 @@ extension ICEAgent {
 
   private mutating func check(_ consent: inout Consent, at now: Instant, into out: inout Outbox<Event>) {
     guard now >= consent.nextCheck else { return }
+    if let idleAfter = configuration.idleAfter, consent.mode == .active, consent.outstanding.isEmpty,
+      now - consent.lastData >= idleAfter
+    {
+      consent.mode = .idle
+      return rest(&consent, at: consent.lastAnswer)
+    }
     if !consent.outstanding.isEmpty {
       consent.unanswered += 1
       if consent.unanswered == 2 { out.events.append(.consentDoubtful) }
@@ -105,7 +180,14 @@ extension ICEAgent {
     let id = TransactionID(using: &random)
     consent.outstanding.append((id, now))
     consent.lastCheck = now
-    consent.schedule(configuration.consentInterval, at: now, using: &random)
+    if consent.mode == .active || consent.unanswered > 4 {
+      consent.schedule(configuration.consentInterval, at: now, using: &random)
+    } else {
+      // A lost packet must not cost the NATs their mappings, nor what waits to be sent a second.
+      let patience: Duration = consent.mode == .idle ? .seconds(1) : .milliseconds(400)
+      consent.nextCheck = now + max(patience, (selectedPath?.roundTrip ?? .zero) * 2)
+    }
+    if consent.mode != .active, consent.askedAt == nil { consent.askedAt = now }
     let bytes = bindingRequest(
       id, from: consent.candidate, nominates: false, to: consent.remote, as: consent.local)
     out.datagrams.append(Datagram(source: consent.base, destination: consent.destination, bytes: bytes))
@@ -118,17 +200,30 @@ extension ICEAgent {
   ) -> Bool {
     if var current = consent, let sent = accept(received, &current, source, base, at: now) {
       if current.unanswered >= 2 { out.events.append(.consentRestored) }
-      current.unanswered = 0
+      answered(&current, at: now, into: &out)
       consent = current
       learn(received.message, roundTrip: now - sent, at: now, into: &out)
       return true
     }
     if var old = previousConsent, accept(received, &old, source, base, at: now) != nil {
-      old.unanswered = 0
+      answered(&old, at: now, into: &out)
       previousConsent = old
       return true
     }
     return false
+  }
+
+  private mutating func answered(_ consent: inout Consent, at now: Instant, into out: inout Outbox<Event>) {
+    consent.unanswered = 0
+    switch consent.mode {
+    case .active: break
+    case .idle: rest(&consent, at: now)
+    case .resuming:
+      consent.mode = .active
+      consent.askedAt = nil
+      consent.schedule(configuration.consentInterval, at: now, using: &random)
+      out.events.append(.consentRenewed)
+    }
   }
 
   private func accept(

@@ -77,6 +77,7 @@ extension ICEAgent {
       .success, [.xorAddress(.xorMappedAddress, source.unscoped, transaction: message.transaction)], to: received,
       source, base, key: key, into: &out)
     guard !isPrevious else { return true }
+    noteHeard(from: source, to: base, at: now)
     let check = EarlyCheck(
       base: base, source: source, priority: priority, nominates: message[.useCandidate] != nil,
       remoteUfrag: String(parts[1]))

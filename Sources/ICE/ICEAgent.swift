@@ -30,6 +30,8 @@ public enum ICEEvent: Hashable, Sendable {
   case consentDoubtful
   /// Answers have come back after `consentDoubtful`.
   case consentRestored
+  /// What ``ICEAgent/maySend(at:into:)`` held back may leave now.
+  case consentRenewed
   /// RFC 7675 §5.1: the path has been silent for the expiry time. Nothing may be sent on it any more.
   case consentLost
   /// No pair worked. Comes at most once after start and after each restart, and never beside `completed`.
@@ -67,6 +69,12 @@ public struct ICEConfiguration: Hashable, Sendable {
   public var consentInterval: Duration = .seconds(5)
   /// RFC 7675 §5.1.
   public var consentExpiry: Duration = .seconds(30)
+  /// RFC 7675 §5.1 wants consent of whoever sends. After so long without data (``ICEAgent/maySend(at:into:)`` tells) it
+  /// is let run out. `nil`: never, for an owner that does not tell.
+  public var idleAfter: Duration?
+  /// Between two checks of an idle path, and up to a tenth more: what keeps the NATs open. RFC 4787 §4.3 has mappings
+  /// last two minutes at least. One check and its answer serve both ends.
+  public var idleInterval: Duration = .seconds(41)
   /// How far checks go that are only to open this side's NAT, while the peer has not begun its own: over our
   /// routers, not as far as the peer's. One that came too early there would make some routers (those of Linux
   /// that do not drop what nobody asked for) take another port for the peer's answer, and no path would be found.
@@ -230,6 +238,9 @@ public struct ICEAgent<Random: RandomNumberGenerator>: ~Copyable {
     guard let previous, let path = previous.path else { return false }
     return path.base == base && path.destination.unscoped == address.unscoped
   }
+
+  /// A pair was nominated, and nothing has happened since that undid it.
+  public var isCompleted: Bool { phase == .completed }
 
   /// Everything tried and what became of it, best pair first.
   public var pairs: [PairReport] {

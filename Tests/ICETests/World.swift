@@ -19,6 +19,8 @@ final class Peer {
   var relay: (host: SimNet.Host, address: SocketAddress)?
   var offersHostCandidates = true
   var hasSignalledCredentials = false
+  /// What comes to other ports of the base is taken, and its address becomes a candidate (``BirthdayPunch``).
+  var takesGuesses = false
 
   var events: [Agent.Event] = []
   var selections: [SelectedPath] = []
@@ -230,6 +232,10 @@ final class World {
       return
     }
     guard let peer = peers.first(where: { $0.host == arrival.host || $0.relay?.host == arrival.host }) else { return }
+    let to = arrival.destination
+    if peer.takesGuesses, to.ip == peer.base.ip, to.port != peer.base.port {
+      peer.agent.addLocalCandidate(base: to, address: to, kind: .host, localPreference: 1, at: now, into: &peer.out)
+    }
     if peer.gatherer?.receive(bytes.span.bytes, from: arrival.source, at: now, into: &peer.gathered) != true {
       peer.agent.receive(
         bytes.span.bytes, from: arrival.source, to: arrival.destination, at: now, into: &peer.out)

@@ -12,6 +12,8 @@ public struct NATBehaviour: Hashable, Sendable, CustomStringConvertible {
   /// Whether hosts behind it reach each other by their outside addresses (RFC 4787 §6), seen with
   /// their outside source.
   public var hairpins = false
+  /// Takes ports at random, as `masquerade random` does, instead of one after the other.
+  public var takesRandomPorts = false
   /// How long a mapping lives after the last packet outwards (RFC 4787 §4.3: at least 2 minutes).
   public var mappingTimeout: Duration = .seconds(120)
 
@@ -60,12 +62,14 @@ struct NAT {
   let parent: Int?
   private var mappings: [Mapping] = []
   private var nextPort: UInt16
+  private var random: SeededRandom
 
   init(_ behaviour: NATBehaviour, outside: IPAddress, parent: Int?, firstPort: UInt16) {
     self.behaviour = behaviour
     self.outside = outside
     self.parent = parent
     nextPort = firstPort
+    random = SeededRandom(seed: UInt64(firstPort))
   }
 
   mutating func forget() { mappings.removeAll() }
@@ -80,12 +84,15 @@ struct NAT {
 
   /// The source a packet has once it is outside.
   mutating func outward(from inside: SocketAddress, to remote: SocketAddress, at now: Instant) -> SocketAddress {
-    mappings.removeAll { now - $0.lastOutward > behaviour.mappingTimeout }
     let key = part(remote, behaviour.mapping)
-    var index = mappings.firstIndex { $0.inside == inside && $0.key == key }
+    var index = find { $0.inside == inside && $0.key == key }
+    if let found = index, now - mappings[found].lastOutward > behaviour.mappingTimeout {
+      mappings.remove(at: found)
+      index = nil
+    }
     if index == nil {
-      mappings.append(Mapping(inside: inside, key: key, port: nextPort, lastOutward: now))
-      nextPort = nextPort < 65000 ? nextPort + 1 : 20000
+      mappings.removeAll { now - $0.lastOutward > behaviour.mappingTimeout }
+      mappings.append(Mapping(inside: inside, key: key, port: takePort(), lastOutward: now))
       index = mappings.count - 1
     }
     guard let index else { preconditionFailure("a mapping was just made") }
@@ -94,12 +101,29 @@ struct NAT {
     return SocketAddress(outside, port: mappings[index].port)
   }
 
+  private mutating func takePort() -> UInt16 {
+    guard behaviour.takesRandomPorts else {
+      defer { nextPort = nextPort < 65000 ? nextPort + 1 : 20000 }
+      return nextPort
+    }
+    while true {
+      let port = UInt16(1024 + random.next() % 64_512)
+      if !mappings.contains(where: { $0.port == port }) { return port }
+    }
+  }
+
   /// Whom inside a packet is for, `nil` when it is filtered.
   func inward(to port: UInt16, from remote: SocketAddress, at now: Instant) -> SocketAddress? {
-    guard let mapping = mappings.first(where: { $0.port == port }),
-      now - mapping.lastOutward <= behaviour.mappingTimeout
-    else { return nil }
-    if let contact = part(remote, behaviour.filtering), !mapping.contacted.contains(contact) { return nil }
-    return mapping.inside
+    guard let index = find({ $0.port == port }), now - mappings[index].lastOutward <= behaviour.mappingTimeout else {
+      return nil
+    }
+    if let contact = part(remote, behaviour.filtering), !mappings[index].contacted.contains(contact) { return nil }
+    return mappings[index].inside
+  }
+
+  /// Without a copy of each: there may be hundreds.
+  private func find(_ matches: (borrowing Mapping) -> Bool) -> Int? {
+    for index in mappings.indices where matches(mappings[index]) { return index }
+    return nil
   }
 }

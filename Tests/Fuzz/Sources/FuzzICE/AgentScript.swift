@@ -48,7 +48,9 @@ struct Session: ~Copyable {
   private var lastSent: [Datagram] = []
 
   init(_ role: ICERole) {
-    agent = ICEAgent(role: role, hashes: .toy, random: SeededRandom(seed: 1), now: .zero)
+    var configuration = ICEConfiguration()
+    configuration.idleAfter = .seconds(15)
+    agent = ICEAgent(role: role, configuration: configuration, hashes: .toy, random: SeededRandom(seed: 1), now: .zero)
   }
 
   mutating func perform(_ script: inout Script) {
@@ -82,7 +84,10 @@ struct Session: ~Copyable {
     case 8:
       agent.restart(at: now)
     default:
-      if script.byte() & 1 == 0 {
+      let byte = script.byte()
+      if byte & 0x80 != 0 {
+        _ = agent.maySend(at: now, into: &out)
+      } else if byte & 1 == 0 {
         agent.endOfRemoteCandidates(at: now, into: &out)
       } else {
         agent.removeLocalCandidates(base: script.address())
