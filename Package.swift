@@ -72,6 +72,7 @@ let pureTargets: [Target] = [
   pure("ICE", ["EdgeCore", "STUN"]),
   pure("TURN", ["EdgeCore", "STUN"]),
   pure("NATDiscovery", ["EdgeCore", "STUN"]),
+  pure("PortMapping", ["EdgeCore"]),
   pure("SDP", ["EdgeCore"]),
   pure("SIP", ["EdgeCore"]),
   pure("PIDF", ["EdgeCore"]),
@@ -112,7 +113,8 @@ let edgeGlueTargets: [Target] = [
   impure(
     "PeerSession",
     [
-      "EdgeCore", "STUN", "TURN", "ICE", "SDP", "LinuxIO", "SecureStreams", "SecureTransport", "SCTPTransport",
+      "EdgeCore", "STUN", "TURN", "ICE", "PortMapping", "SDP", "LinuxIO", "SecureStreams", "SecureTransport",
+      "SCTPTransport",
     ]),
   impure(
     "MSRPTransport",
@@ -190,6 +192,7 @@ let testTargets: [Target] = [
   tests("STUN", ["EdgeCore", "SecureTransport"]),
   tests("ICE", ["EdgeCore", "STUN", "SimNet", "SecureTransport"]),
   tests("TURN", ["EdgeCore", "STUN", "SimNet", "SecureTransport"]),
+  tests("PortMapping", ["EdgeCore"]),
   tests("Doctor", ["EdgeCore", "NATDiscovery", "StatusModel"]),
   tests("NATDiscovery", ["EdgeCore", "STUN", "SimNet"]),
   tests("SDP", ["EdgeCore"]),

@@ -16,6 +16,7 @@ PURE = {
     "ICE": {"EdgeCore", "STUN"},
     "TURN": {"EdgeCore", "STUN"},
     "NATDiscovery": {"EdgeCore", "STUN"},
+    "PortMapping": {"EdgeCore"},
     "SDP": {"EdgeCore"},
     "SIP": {"EdgeCore"},
     "PIDF": {"EdgeCore"},
