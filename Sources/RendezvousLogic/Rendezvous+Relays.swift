@@ -9,12 +9,12 @@ extension Rendezvous {
   /// Addresses one message may add to a session: descriptions of honest clients have a dozen.
   private static let maximumAddresses = 32
 
-  /// Gives the end of a new session at `flow` its relays, in the INVITE, in the 100 that says it is on its way, or in
-  /// the answer. What the other end says of relays is taken out. Credentials go over an encrypted hop, or inside this
+  /// Gives the end of a session at `flow` its relays, in the INVITE, in the 100 that says it is on its way, or in the
+  /// answer; inside a session too, where another path is looked for, because the relay may be what has died. What the other end says of relays is taken out. Credentials go over an encrypted hop, or inside this
   /// machine.
   func offerRelays(in message: inout Message, of request: Message, on flow: Flow) {
     message.removeAll(.other(Self.relayField))
-    guard request.method == .invite, request.to?.tag == nil, let callID = request.callID else { return }
+    guard request.method == .invite, let callID = request.callID else { return }
     if let status = message.status, !status.isSuccess, status.value != 100 { return }
     guard flow.transport == .tls || flow.remote.ip.unmapped.isLoopback else { return }
     for relay in environment.relays(relaySession(callID)) { message.append(.other(Self.relayField), relay) }

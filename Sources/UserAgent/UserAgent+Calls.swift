@@ -147,7 +147,7 @@ extension UserAgent {
     if status.value > 100 { out.events.append(.callProgress(handle, status)) }
   }
 
-  private func reportRelays(_ response: Message, _ handle: CallHandle, into out: inout UserAgentOutbox) {
+  func reportRelays(_ response: Message, _ handle: CallHandle, into out: inout UserAgentOutbox) {
     let relays = response.values(.other("X-Edge-Relay"))
     if !relays.isEmpty { out.events.append(.relaysOffered(handle, relays)) }
   }
@@ -188,6 +188,7 @@ extension UserAgent {
       calls[handle]?.dialog?.refreshTarget(from: response)
       acknowledge(handle, request, into: &out)
       guard !call.isGivenUp else { return }
+      reportRelays(response, handle, into: &out)
       out.events.append(.callAnswered(handle, contentType: response.mediaType ?? "", body: response.body))
     } else if status == 481 || status == 408 {
       endCall(handle, .remote, into: &out)

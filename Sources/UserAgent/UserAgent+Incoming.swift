@@ -199,6 +199,8 @@ extension UserAgent {
       calls[handle]?.dialog?.refreshTarget(from: request)
       calls[handle]?.phase = .reoffered(id, request)
       calls[handle]?.decideBy = now + Call.reofferPatience
+      let relays = request.values(.other("X-Edge-Relay"))
+      if !relays.isEmpty { out.events.append(.relaysOffered(handle, relays)) }
       out.events.append(.callReoffered(handle, contentType: request.mediaType ?? "", body: request.body))
     } else {
       respond(id, abilities(request), at: now, into: &out)

@@ -124,7 +124,11 @@ extension UserAgent {
       return
     }
     if status.isProvisional {
-      if case .invite(let call) = entry.purpose { receiveProgress(response, status, call, into: &out) }
+      switch entry.purpose {
+      case .invite(let call): receiveProgress(response, status, call, into: &out)
+      case .reinvite(let call): reportRelays(response, call, into: &out)
+      default: break
+      }
       return
     }
     pending[id] = nil

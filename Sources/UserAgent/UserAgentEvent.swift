@@ -52,8 +52,8 @@ public enum UserAgentEvent: Hashable, Sendable {
   case incomingCall(CallHandle, IncomingCall)
   /// 180 or 183: the other side is working on it.
   case callProgress(CallHandle, StatusCode)
-  /// What the server offers for the way to the called: values of X-Edge-Relay. While the call is under way, and again
-  /// just before `callAnswered`.
+  /// What the server offers for the way to the other end: values of X-Edge-Relay. While a call or an offer inside it is
+  /// under way, and again just before `callAnswered`; and just before `callReoffered`.
   case relaysOffered(CallHandle, [String])
   /// 2xx, with the answer.
   case callAnswered(CallHandle, contentType: String, body: [UInt8])
