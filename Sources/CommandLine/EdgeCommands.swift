@@ -30,6 +30,8 @@ public struct ViewOptions: Hashable, Sendable {
   public var duration: Duration?
   public var path: PathChoice
   public var explains: Bool
+  public var explainsAsJSON: Bool
+  public var guessesPorts: Bool
   public var statsFile: String?
 }
 
@@ -94,8 +96,13 @@ extension ViewOptions {
       .init("--relay-only", nil, "connect through the relay only (default: the best path)"),
       .init("--no-relay", nil, "never connect through the relay (default: when nothing else works)"),
       .init(
+        "--guess-ports", nil,
+        "guess the port of a router that takes another for every peer, with up to 1024 packets, before settling for the "
+          + "relay; the node must be configured to as well (default: the file's)"),
+      .init(
         "--explain", nil,
         "say of every pair of addresses what became of it, and why the path is what it is (default: off)"),
+      .init("--json", nil, "with --explain: as one JSON object on standard output (default: lines on standard error)"),
       .init("--stats", "FILE", "write figures as JSON to FILE at the end (default: none)"),
     ])
 
@@ -130,6 +137,12 @@ extension ViewOptions {
     statsFile = parsed.value("--stats")
     path = try PathChoice(parsed)
     explains = parsed.has("--explain")
+    explainsAsJSON = parsed.has("--json")
+    if explainsAsJSON, !explains { throw UsageError("--json goes with --explain; figures go to --stats FILE") }
+    if explainsAsJSON, output == "-" {
+      throw UsageError("--json needs --output FILE: standard output is taken by the pictures")
+    }
+    guessesPorts = parsed.has("--guess-ports")
   }
 
   /// `127.0.0.1:8080`, or the port alone.

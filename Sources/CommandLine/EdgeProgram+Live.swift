@@ -35,7 +35,8 @@ extension EdgeProgram.Commands {
 
   private static func view(_ options: ViewOptions) -> ExitCode {
     do throws(CommandFailure) {
-      let account = try options.account.load()
+      var account = try options.account.load()
+      if options.guessesPorts { account.account.guessesPorts = true }
       let format: PictureFileFormat =
         switch options.format {
         case .y4m: .y4m
@@ -50,6 +51,7 @@ extension EdgeProgram.Commands {
         frames: options.frames
           ?? (format == .png && options.output != nil && options.duration == nil ? 1 : nil), duration: options.duration)
       viewer.explains = options.explains
+      viewer.explainsAsJSON = options.explainsAsJSON
       viewer.route = options.path.route
       viewer.plays = options.plays
       viewer.page = options.page

@@ -13,6 +13,10 @@ public struct AccountConfiguration: Hashable, Sendable {
   public var stun: HostPort?
   /// An MSRP relay for large messages, such as `msrps://relay.example.org:2855;tcp` (RFC 4976).
   public var messageRelay: String?
+  /// Whether the router in front of this machine is asked to let sessions in (PCP, NAT-PMP).
+  public var mapsPorts = true
+  /// Whether ports may be guessed where nothing but the relay joins two networks: 256 sockets or 1,024 datagrams a try.
+  public var guessesPorts = false
 
   public init(
     uri: ServerURI, account: String, passwordFile: String, caFile: String? = nil, domain: String? = nil,
@@ -26,7 +30,9 @@ public struct AccountConfiguration: Hashable, Sendable {
     self.stun = stun
   }
 
-  static let keys = ["uri", "account", "password-file", "ca-file", "domain", "stun", "msrp-relay"]
+  static let keys = [
+    "uri", "account", "password-file", "ca-file", "domain", "stun", "msrp-relay", "port-mapping", "guess-ports",
+  ]
 
   /// `nil` after having reported why.
   init?(_ section: Section) {
@@ -39,9 +45,13 @@ public struct AccountConfiguration: Hashable, Sendable {
     let caFile = section.file("ca-file")
     let domain = section.value("domain", "a domain name or address") { Self.domain($0) }
     let stun = section.value("stun", "a server such as stun.example.org:3478") { HostPort($0, defaultPort: 3478) }
+    let guessesPorts = section.bool("guess-ports")
+    let mapsPorts = section.bool("port-mapping")
     guard let uri, let account, let passwordFile else { return nil }
     self.init(uri: uri, account: account, passwordFile: passwordFile, caFile: caFile, domain: domain, stun: stun)
     messageRelay = section.text("msrp-relay")
+    self.mapsPorts = mapsPorts ?? true
+    self.guessesPorts = guessesPorts ?? false
   }
 
   static let nameExpectation =

@@ -13,6 +13,7 @@ public import StatusModel
 ///     viewer -> node   set name=brightness value=12
 ///     node -> viewer   camera state=stalled text=no picture for 2 s
 ///     node -> viewer   latency capture-us=200,900 encode-us=800,1200 queue-us=50,400
+///     node -> viewer   nat mapping=endpoint-independent filtering=address-and-port-dependent
 ///     node -> viewer   control name=brightness kind=integer min=0 max=255 step=1 default=128 value=12 text=Brightness
 ///     node -> viewer   controls-end text=                      why there are none, when it failed
 public enum ControlMessage: Hashable, Sendable {
@@ -22,6 +23,8 @@ public enum ControlMessage: Hashable, Sendable {
   case camera(state: String, text: String)
   /// The node's stages.
   case latency(LatencyTrace)
+  /// What kind of NAT the node is behind (RFC 4787 §4.1, §5); mapping `no-udp` where no UDP comes back.
+  case nat(mapping: String, filtering: String)
   case listControls
   case setControl(name: String, value: Int64)
   case control(CameraControl)
@@ -69,6 +72,7 @@ public enum ControlMessage: Hashable, Sendable {
     case .latency(let trace):
       "latency" + (trace.capture.map { " capture-us=" + $0.word } ?? "")
         + (trace.encode.map { " encode-us=" + $0.word } ?? "") + (trace.queue.map { " queue-us=" + $0.word } ?? "")
+    case .nat(let mapping, let filtering): "nat mapping=\(mapping) filtering=\(filtering)"
     case .listControls: "controls"
     case .setControl(let name, let value): "set name=\(name) value=\(value)"
     case .control(let control): control.line
@@ -101,6 +105,9 @@ public enum ControlMessage: Hashable, Sendable {
       self = .latency(
         LatencyTrace(
           capture: words.latency("capture-us"), encode: words.latency("encode-us"), queue: words.latency("queue-us")))
+    case "nat":
+      guard let mapping = words.text("mapping"), let filtering = words.text("filtering") else { return nil }
+      self = .nat(mapping: mapping, filtering: filtering)
     case "controls":
       self = .listControls
     case "set":

@@ -1,30 +1,29 @@
 import LinuxIO
 import PeerSession
 import SecureTransport
-import TURN
 import Uplink
+import UserAgent
 
-/// The relay the server offers with a viewer's request.
+/// The relay the server offers with a viewer's request, and with what follows inside the call.
 extension Node {
-  /// Asks for a relayed address for `session`; what comes of it is trickled.
-  func findRelay(_ offers: [String], for session: ViewerSession) {
-    session.relay = relay(offers, for: session.peer, viewer: session.viewer)
-  }
-
-  func findRelay(_ offers: [String], for session: TunnelSession) {
-    session.relay = relay(offers, for: session.peer, viewer: session.viewer)
-  }
-
-  private func relay(_ offers: [String], for peer: PeerSession, viewer: String) -> RelayFinder? {
-    let offers = offers.compactMap { RelayOffer($0) }
-    guard !offers.isEmpty else { return nil }
-    var tls: RelayFinder.TLS?
-    if offers.contains(where: { $0.transport == .tls }), let context = try? TLSContext.client(material.uplink.trust) {
-      tls = RelayFinder.TLS(context: context, serverName: material.uplink.host)
+  func findRelay(_ offers: [String], for call: any PeerCall) {
+    call.peer.useRelays(offers) { [material] in
+      guard let context = try? TLSContext.client(material.uplink.trust) else { return nil }
+      return RelayFinder.TLS(context: context, serverName: material.uplink.host)
+    } onFailed: { [log, viewer = call.viewer] why in
+      log.warning("relay.failed", ("viewer", viewer), ("reason", why))
     }
-    let finder = RelayFinder(offers, for: peer, reactor: reactor, tls: tls)
-    finder.onFailed = { [log] why in log.warning("relay.failed", ("viewer", viewer), ("reason", why)) }
-    finder.start()
-    return finder
   }
 }
+
+/// What pictures and tunnels have in common: a call, and the session with the peer it was for.
+protocol PeerCall: AnyObject {
+  var handle: CallHandle { get }
+  var viewer: String { get }
+  var peer: PeerSession { get }
+  /// The path is lost or in doubt, and another is looked for.
+  var wantsPath: Bool { get set }
+}
+
+extension ViewerSession: PeerCall {}
+extension TunnelSession: PeerCall {}

@@ -19,7 +19,7 @@ extension Node {
     } catch {
       return refuse(handle, call, 488, error.description)
     }
-    let peer = PeerSession(reactor: reactor, identity: material.identity, configuration: peerConfiguration)
+    let peer = makePeer()
     let session = TunnelSession(
       handle: handle, viewer: call.caller, serial: resource.serial, address: resource.address, peer: peer,
       reactor: reactor, since: reactor.wallClockSeconds, log: log)
@@ -34,6 +34,10 @@ extension Node {
       log.info(
         "tunnel.open", ("viewer", session.viewer), ("serial", session.serial),
         ("path", session.peer.path?.kind.text ?? ""), ("remote", session.peer.path?.remote.description ?? ""))
+    }
+    peer.onPathChanged = { [unowned(unsafe) session] _ in session.wantsPath = false }
+    peer.onPathDoubtful = { [unowned(unsafe) self, unowned(unsafe) session] isDoubtful in
+      if isDoubtful { pathDoubtful(session) }
     }
     peer.onClosed = { [unowned(unsafe) self] reason in endTunnel(handle, hangUp: true, why: reason.description) }
     findRelay(call.relays, for: session)
@@ -53,9 +57,10 @@ extension Node {
       ("connections", "\(session.connections)"))
     session.peer.onClosed = nil
     session.peer.onOpen = nil
+    session.peer.onPathChanged = nil
+    session.peer.onPathDoubtful = nil
     session.peer.onLocalCandidate = nil
     session.peer.onLocalCandidatesEnded = nil
-    session.relay?.close()
     session.detach()
     session.peer.close()
     if hangUp { uplink.perform { $0.hangUp(handle, at: $1, into: &$2) } }

@@ -42,7 +42,9 @@ public final class Node {
   private var publishTimer: Reactor.TimerToken?
   private var isStopping = false
   private let includesLoopback: Bool
-  private var stunServer: SocketAddress?
+  private lazy var portMapper = configuration.rendezvous.mapsPorts ? PortMapper(reactor: reactor) : nil
+  /// At an address of each family the server has.
+  private var stunServers: [SocketAddress] = []
   /// What kind of NAT is in front of this machine; found out after every log-in.
   var natReport: NATReport?
   private var natProbe: NATProbe?
@@ -144,7 +146,8 @@ public final class Node {
       session(handle)?.peer.peerHasAnswer()
       receiveAnswer(handle, contentType, body)
     case .messageAnswered(let handle, let status): alarmSender?.answered(handle, status)
-    case .callProgress, .relaysOffered, .notified, .subscriptionEnded: break
+    case .relaysOffered(let handle, let offers): if let call = peerCall(handle) { findRelay(offers, for: call) }
+    case .callProgress, .notified, .subscriptionEnded: break
     }
   }
 
@@ -176,10 +179,11 @@ public final class Node {
         return refuse(handle, call, 488, error.description)
       }
     }
-    let peer = PeerSession(reactor: reactor, identity: material.identity, configuration: peerConfiguration)
+    let peer = makePeer()
     let session = ViewerSession(
       handle: handle, viewer: call.caller, feed: feed, peer: peer, since: reactor.wallClockSeconds,
       reactor: reactor, log: log)
+    session.nat = natReport
     sessions.append(session)
     connect(session)
     feed.add(session)
@@ -210,10 +214,22 @@ public final class Node {
 
   var hasRoom: Bool { sessions.count + tunnels.count + fileService.calls.count < Self.maximumSessions }
 
-  var peerConfiguration: PeerConfiguration {
+  func makePeer() -> PeerSession {
+    let peer = PeerSession(reactor: reactor, identity: material.identity, configuration: peerConfiguration)
+    peer.portMapper = portMapper
+    return peer
+  }
+
+  private var peerConfiguration: PeerConfiguration {
     var peer = PeerConfiguration()
     peer.includesLoopback = includesLoopback
-    if let stunServer { peer.stunServers = [stunServer] }
+    peer.stunServers = stunServers
+    if let nat = natReport, nat.mapping == .endpointIndependent, nat.preservesPort == true,
+      let own = nat.localAddress?.ip, let outside = nat.publicAddress?.ip
+    {
+      peer.expectedMapping = PeerConfiguration.ExpectedMapping(own: own, outside: outside)
+    }
+    peer.letGuessPorts(configuration.rendezvous.guessesPorts, discoveryPort: NATProbe.standardPort)
     return peer
   }
 
@@ -267,7 +283,6 @@ public final class Node {
     session.peer.onLocalCandidate = nil
     session.peer.onLocalCandidatesEnded = nil
     session.detach()
-    session.relay?.close()
     session.peer.close()
     if hangUp { uplink.perform { $0.hangUp(session.handle, at: $1, into: &$2) } }
     // Whoever is calling us may be the session itself: let it return before it goes.
@@ -339,16 +354,17 @@ public final class Node {
     defer { probeNAT() }
     if let wanted = configuration.rendezvous.stun {
       if let address = NameResolver.numeric(wanted.host) {
-        stunServer = SocketAddress(address, port: wanted.port)
+        stunServers = [SocketAddress(address, port: wanted.port)]
       } else {
         resolver.resolve(wanted.host) { [unowned(unsafe) self] answer in
-          if case .success(let found) = answer, let first = found.first {
-            stunServer = SocketAddress(first, port: wanted.port)
+          if case .success(let found) = answer {
+            stunServers = PeerConfiguration.stunServers(at: found, port: wanted.port)
           }
         }
       }
     } else if let server = uplink.serverAddress {
-      stunServer = SocketAddress(server.ip, port: 3478)
+      // The address in use comes first.
+      stunServers = PeerConfiguration.stunServers(at: [server.ip] + uplink.knownAddresses, port: 3478)
     }
   }
 
@@ -357,7 +373,7 @@ public final class Node {
     natProbe?.cancel()
     guard let server = uplink.serverAddress else { return }
     natProbe = NATProbe.start(
-      reactor: reactor, server: SocketAddress(server.ip, port: NATProbe.standardPort), plainServer: stunServer
+      reactor: reactor, server: SocketAddress(server.ip, port: NATProbe.standardPort), plainServer: stunServers.first
     ) { [unowned(unsafe) self] report in
       natProbe = nil
       natReport = report

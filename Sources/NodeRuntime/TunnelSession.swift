@@ -17,8 +17,7 @@ final class TunnelSession {
   let peer: PeerSession
   /// Unix seconds.
   let since: Int64
-  /// The relayed way to the viewer, while it is asked for and used.
-  var relay: RelayFinder?
+  var wantsPath = false
 
   private let address: SocketAddress
   private let pool: TunnelPool

@@ -2,6 +2,7 @@ import Config
 import EdgeCore
 import FrameCodec
 import LinuxIO
+import NATDiscovery
 import NodeLogic
 import PeerSession
 import SCTPTransport
@@ -14,14 +15,14 @@ final class ViewerSession {
   let viewer: String
   let feed: CameraFeed
   let peer: PeerSession
-  /// Looks for the relayed address, where the server offers one.
-  var relay: RelayFinder?
   /// Unix seconds.
   let since: Int64
   /// The call came without an offer: ours is out, and its answer comes with the ACK.
   var awaitsAnswer = false
   /// The path is lost or in doubt, and another is looked for.
   var wantsPath = false
+  /// What kind of NAT this node is behind, as far as known when the call came.
+  var nat: NATReport?
   private(set) var report: ControlMessage.Report?
 
   private let log: Log
@@ -182,6 +183,9 @@ final class ViewerSession {
     control = channel
     channel.onMessage = { [unowned(unsafe) self] bytes, _ in receive(bytes) }
     if let trouble = feed.trouble { tell(trouble) }
+    if let nat {
+      tell(.nat(mapping: nat.hasUDP ? nat.mapping.rawValue : "no-udp", filtering: nat.filtering.rawValue))
+    }
   }
 
   private func receive(_ bytes: [UInt8]) {
@@ -201,7 +205,7 @@ final class ViewerSession {
       log.info(
         "camera.set", ("viewer", viewer), ("serial", feed.configuration.serial), ("name", name), ("value", "\(value)"))
       perform(.set(name: name, value: value))
-    case .camera, .latency, .control, .controlsEnd, nil: break
+    case .camera, .latency, .nat, .control, .controlsEnd, nil: break
     }
   }
 

@@ -27,8 +27,9 @@ extension PeerSession {
     isOfferer = false
     // RFC 8445 §6.1.1: with a lite peer the full agent is controlling.
     makeAgent(offer.isICELite ? .controlling : .controlled)
-    // RFC 8842 §5.3: the answerer chooses, and active saves half a round trip.
-    let setup: DataChannelDescription.Setup = offer.setup == .active ? .passive : .active
+    // RFC 8842 §5.3: the answerer chooses. Behind NATs the offerer's first check is the first to get through, and its
+    // path the first to work: with the opening left to it the answerer is ready to send a round trip earlier.
+    let setup: DataChannelDescription.Setup = offer.setup == .passive ? .active : .passive
     adopt(offer, isDTLSClient: setup == .active)
     gather { [self] in completion(describe(setup)) }
     arm()
@@ -92,6 +93,8 @@ extension PeerSession {
     var ice = configuration.ice
     // Nothing better will come.
     if configuration.policy == .relayOnly { ice.relayNominationDelay = .zero }
+    // Guessing begins late and takes three seconds. Data flows over the relay meanwhile.
+    if configuration.guessesPorts { ice.relayNominationDelay = .seconds(5) }
     ice.allowsLoopback = ice.allowsLoopback || configuration.includesLoopback
     agent = ICEAgent(role: role, configuration: ice, hashes: .openSSL, random: random, now: reactor.now)
   }
@@ -122,6 +125,7 @@ extension PeerSession {
       ufrag: description.iceUfrag, password: description.icePassword, at: reactor.now, into: &out)
     apply(out)
     addCandidates(of: description)
+    considerGuessing()
   }
 
   func addCandidates(of description: DataChannelDescription) {
@@ -150,6 +154,7 @@ extension PeerSession {
     description.sctpPort = configuration.sctp.localPort
     description.endOfCandidates = isGathered
     description.channels = negotiated
+    if configuration.guessesPorts { description.iceOptions.append(Self.guessOption) }
     if let remote {
       description.mid = remote.mid
       description.isBundled = remote.isBundled

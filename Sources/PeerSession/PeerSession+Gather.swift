@@ -26,31 +26,6 @@ extension PeerSession {
   /// At most this many interface addresses: more only make checks slower.
   private static let maximumHosts = 8
 
-  /// Adds a relayed address. May come at any time; late ones are trickled.
-  public func addRelay(_ relay: any RelayTransport) {
-    guard phase != .closed, configuration.policy != .noRelay else { return }
-    relays.append(relay)
-    let address = relay.relayedAddress
-    relay.onDatagram = { [self] bytes, peer in receive(bytes, from: peer, to: address) }
-    // The peer most likely has an address on the same relay: let it in before it is known, which saves a round trip.
-    relay.permit(address)
-    for candidate in remote?.candidates ?? [] { relay.permit(candidate.address) }
-    guard agent != nil else { return }
-    add(base: address, address: address, kind: .relay, server: relay.server, related: relay.mappedAddress)
-    arm()
-  }
-
-  /// A relay is being asked: until ``relaySettled()`` candidates are not said to be at their end.
-  public func expectRelay() { expectedRelays += 1 }
-
-  /// It was added, or there is none.
-  public func relaySettled() {
-    expectedRelays = max(0, expectedRelays - 1)
-    guard phase == .gathering || phase == .described else { return }
-    gatherersChanged()
-    arm()
-  }
-
   /// Calls `completion` once: when all servers have answered, or when the time for it is over.
   func gather(_ completion: @escaping () -> Void) {
     handOut = completion
@@ -70,7 +45,11 @@ extension PeerSession {
         base: relay.relayedAddress, address: relay.relayedAddress, kind: .relay, server: relay.server,
         related: relay.mappedAddress)
     }
-    if configuration.policy != .relayOnly { askServers() }
+    if configuration.policy != .relayOnly {
+      askServers()
+      expectMapping()
+    }
+    askRouter()
     if gatherers.isEmpty {
       // Later, as when there are servers: the owner has not yet kept what it was given.
       reactor.enqueue(.signalling) { [self] in gatherersChanged() }
@@ -80,6 +59,18 @@ extension PeerSession {
         handDescriptionOut()
       }
     }
+  }
+
+  /// The router does with this port most likely what it did with the last one, which saves the answer a round trip.
+  private func expectMapping() {
+    guard let expected = configuration.expectedMapping,
+      let port = sockets.first(where: { $0.localAddress.ip.isV4 })?.localAddress.port,
+      let base = agent?.localCandidates.first(where: { $0.kind == .host && $0.base.ip == expected.own })?.base
+    else { return }
+    add(
+      base: base, address: SocketAddress(expected.outside, port: port), kind: .serverReflexive,
+      server: gatherers.first?.server)
+    reactor.enqueue(.signalling) { [self] in handDescriptionOut() }
   }
 
   private func openSockets() {
@@ -167,12 +158,12 @@ extension PeerSession {
     if !out.events.isEmpty { gatherersChanged() }
   }
 
-  private func gatherersChanged() {
-    guard phase != .closed, !gatherers.contains(where: { !$0.isDone }) else { return }
+  func gatherersChanged() {
+    guard phase == .gathering || phase == .described, !gatherers.contains(where: { !$0.isDone }) else { return }
     gatherers = []
     guard !isGathered else { return }
     // A relay may still come: the description goes out without it and leaves the end open.
-    guard expectedRelays == 0 else { return handDescriptionOut() }
+    guard expectedRelays == 0, !isAskingRouter else { return handDescriptionOut() }
     isGathered = true
     if let gatherTimer { reactor.cancel(gatherTimer) }
     gatherTimer = nil
@@ -188,7 +179,7 @@ extension PeerSession {
   }
 
   /// Adds a candidate, and trickles it when the description is already out.
-  private func add(
+  func add(
     base: SocketAddress, address: SocketAddress, kind: CandidateKind, server: SocketAddress? = nil,
     related: SocketAddress? = nil
   ) {

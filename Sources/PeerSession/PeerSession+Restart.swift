@@ -13,7 +13,8 @@ extension PeerSession {
   /// Whether the address data leaves from is still this machine's. A relay's counts as such.
   public var hasPresentAddress: Bool {
     guard let path = agent?.selectedPath, let all = try? NetworkInterfaces.addresses() else { return true }
-    return relays.contains { $0.relayedAddress == path.base } || all.contains { $0.address == path.base.ip }
+    guard let own = relay(at: path.base).map({ $0.ownAddress }) ?? path.base.ip else { return true }
+    return all.contains { $0.address == own }
   }
 
   /// Looks at this machine's addresses anew, and hands out the offer to send once.
@@ -83,6 +84,7 @@ extension PeerSession {
     if let gatherTimer { reactor.cancel(gatherTimer) }
     gatherTimer = nil
     gatherers = []
+    retireSilentRelays()
     var bases: [SocketAddress] = []
     for candidate in agent?.localCandidates ?? [] where candidate.kind != .relay { bases.append(candidate.base) }
     for base in bases { agent?.removeLocalCandidates(base: base) }

@@ -17,6 +17,8 @@ struct EarlyDatagram {
 extension PeerSession {
   /// Enough for one handshake flight; the rest is repeated by the peer.
   private static let maximumEarly = 4
+  /// A congestion window's beginning, and what was asked for meanwhile.
+  private static let maximumHeld = 64
 
   /// RFC 7983 §7: the first byte tells STUN from DTLS.
   func receive(_ bytes: RawSpan, from source: SocketAddress, to local: SocketAddress) {
@@ -63,19 +65,34 @@ extension PeerSession {
     guard phase != .closed else { return }
     sentDatagrams &+= 1
     sentBytes &+= UInt64(datagram.bytes.count)
-    if let source = datagram.source, let relay = relays.first(where: { $0.relayedAddress == source }) {
+    if let source = datagram.source, let relay = relay(at: source) {
       relay.send(datagram.bytes, to: datagram.destination)
       return
     }
+    if let source = datagram.source, let socket = guessedSocket(at: source) { return socket.send(datagram) }
     for socket in sockets where socket.localAddress.ip.isV4 == datagram.destination.ip.isV4 {
       socket.send(datagram, timeToLive: datagram.timeToLive.map { Int($0) })
     }
   }
 
-  /// On the path in use; dropped when there is none.
+  /// On the path in use; dropped when there is none. On one that was idle the peer is asked first (RFC 7675 §5.1).
   func transmit(_ bytes: [UInt8]) {
-    guard let path = agent?.selectedPath else { return }
+    guard agent?.selectedPath != nil else { return }
+    var out = Outbox<ICEEvent>()
+    let mayLeave = agent?.maySend(at: reactor.now, into: &out) ?? false
+    apply(out)
+    guard mayLeave, let path = agent?.selectedPath else {
+      // SCTP repeats what does not fit.
+      if held.count < Self.maximumHeld { held.append(bytes) }
+      return
+    }
     transmit(Datagram(source: path.base, destination: path.destination, bytes: bytes))
+  }
+
+  private func releaseHeld() {
+    let waiting = held
+    held = []
+    for bytes in waiting { transmit(bytes) }
   }
 
   // MARK: ICE
@@ -86,7 +103,8 @@ extension PeerSession {
       guard phase != .closed else { return }
       switch event {
       case .selected(let path): pathSelected(path)
-      case .completed: break
+      case .completed: releaseUnusedRelays()
+      case .consentRenewed: releaseHeld()
       case .consentDoubtful: onPathDoubtful?(true)
       case .consentRestored: onPathDoubtful?(false)
       case .consentLost: end(.consentLost)
@@ -108,6 +126,8 @@ extension PeerSession {
       }
       apply(out)
     }
+    letOldRelaysGo()
+    releaseHeld()
     if !isFirst, phase != .closed, let current = self.path { onPathChanged?(current) }
   }
 

@@ -14,7 +14,7 @@ public import SecureTransport
 ///     accept(description)                        ◀──  ...signalling... }
 ///     onOpen                                         onOpen
 ///
-/// The offerer is ICE's controlling side; the answerer opens DTLS, at once when a first pair of addresses works, and
+/// The offerer is ICE's controlling side and opens DTLS, at once when a first pair of addresses works, and
 /// both open SCTP, which saves a round trip each. Nothing but a checked address is ever sent anything but checks.
 ///
 /// Set the handlers right after making it. ``onClosed`` is called once, whoever ends the session; after it no handler
@@ -36,6 +36,8 @@ public final class PeerSession {
   /// `true`: two checks in a row went unanswered; `false`: answers are back.
   public var onPathDoubtful: ((Bool) -> Void)?
   public var onClosed: ((PeerCloseReason) -> Void)?
+  /// Asks the router for the session's port, where set before `offer` or `answer`.
+  public var portMapper: PortMapper?
 
   /// UDP payload bytes, checks included.
   public internal(set) var sentBytes: UInt64 = 0
@@ -57,10 +59,19 @@ public final class PeerSession {
   var agent: ICEAgent<SystemRandom>?
   var sockets: [UDPSocket] = []
   var relays: [any RelayTransport] = []
+  /// Found silent, and in use until there is another path.
+  var oldRelays: [any RelayTransport] = []
+  var finder: RelayFinder?
+  var releaseTimer: Reactor.TimerToken?
+  /// Data that waits for consent (RFC 7675 §5.1).
+  var held: [[UInt8]] = []
   var gatherers: [Gatherer] = []
   var handOut: (() -> Void)?
   var isGathered = false
   var expectedRelays = 0
+  var isAskingRouter = false
+  var guess: PortGuess?
+  var hasGuessed = false
   var sessionID = ""
   var remote: DataChannelDescription?
   var isOfferer = false
@@ -92,6 +103,9 @@ public final class PeerSession {
 
   /// Since data last came over a checked path.
   public var silence: Duration { reactor.now - lastReceivedAt }
+
+  /// Something was sent lately, so silence means something.
+  public var isExpectingData: Bool { agent?.isIdle == false }
 
   /// `nil` until a pair works.
   public var path: PeerPath? {
@@ -236,12 +250,12 @@ public final class PeerSession {
       channels.abort(into: &unsent)
     }
     for socket in sockets { socket.close() }
-    for relay in relays {
-      relay.onDatagram = nil
-      relay.close()
-    }
+    closeRelays()
+    dismissRouter()
+    endGuessing()
+    guess = nil
     sockets = []
-    relays = []
+    held = []
     gatherers = []
     channels = nil
     dtls = nil

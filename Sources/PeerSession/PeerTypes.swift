@@ -16,9 +16,43 @@ public struct PeerConfiguration: Hashable, Sendable {
 
   /// Asked for this machine's address as the network sees it. Each family asks the servers of its own.
   public var stunServers: [SocketAddress] = []
+
+  /// Guesses ports, and asks the server at a second port whether this end's NAT makes that necessary.
+  public mutating func letGuessPorts(_ may: Bool, discoveryPort: UInt16) {
+    guessesPorts = may
+    guard may, let server = stunServers.first(where: { $0.ip.isV4 }) else { return }
+    stunServers.append(SocketAddress(server.ip, port: discoveryPort))
+  }
+
+  /// What this machine's IPv4 address is known to look like from outside, where the router keeps ports: the description
+  /// goes out with it at once, and what the STUN servers say follows.
+  public var expectedMapping: ExpectedMapping?
+
+  public struct ExpectedMapping: Hashable, Sendable {
+    public var own: IPAddress
+    public var outside: IPAddress
+
+    public init(own: IPAddress, outside: IPAddress) {
+      self.own = own
+      self.outside = outside
+    }
+  }
+
+  /// The first address of each family: an address of ours is asked for over its own.
+  public static func stunServers(at addresses: [IPAddress], port: UInt16) -> [SocketAddress] {
+    var servers: [SocketAddress] = []
+    for address in addresses where !servers.contains(where: { $0.ip.isV4 == address.isV4 }) {
+      servers.append(SocketAddress(address, port: port))
+    }
+    return servers
+  }
+
   public var policy = Policy.all
   /// Offer 127.0.0.1 and ::1 too: for everything on one machine.
   public var includesLoopback = false
+  /// Guess ports where nothing else joins the two ends directly and the other end does so too (``BirthdayPunch``). The
+  /// STUN servers should be two ports of one.
+  public var guessesPorts = false
   /// Offer interface addresses.
   public var includesHostCandidates = true
   /// How long a description waits for STUN servers; what comes later is trickled.
@@ -40,6 +74,7 @@ extension ICEConfiguration {
   fileprivate static var toPeer: Self {
     var configuration = Self()
     configuration.openingHops = 5
+    configuration.idleAfter = .seconds(15)
     return configuration
   }
 }
@@ -161,7 +196,13 @@ public protocol RelayTransport: AnyObject {
   /// Lets `peer` send to us (RFC 8656 §9). Called for every address of the peer, also more than once.
   func permit(_ peer: SocketAddress)
   func send(_ bytes: [UInt8], to peer: SocketAddress)
+  /// This machine's own address on the way to the server, when known.
+  var ownAddress: IPAddress? { get }
+  /// When anything last came from the server.
+  var lastHeardAt: Instant? { get }
   /// Called with what arrives at the relayed address. Set by the session.
   var onDatagram: ((_ bytes: RawSpan, _ peer: SocketAddress) -> Void)? { get set }
+  /// The address is no more: the server forgot it, or cannot be reached. Set by the session.
+  var onEnded: ((_ why: String) -> Void)? { get set }
   func close()
 }

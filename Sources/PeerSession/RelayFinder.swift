@@ -119,6 +119,9 @@ public final class RelayFinder {
     onFailed = nil
   }
 
+  /// Still looking.
+  var isSearching: Bool { !isDone }
+
   /// Gives up: the session is over.
   public func close() {
     guard !isDone else { return }

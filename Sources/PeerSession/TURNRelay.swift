@@ -23,6 +23,8 @@ public final class TURNRelay: RelayTransport {
 
   public private(set) var relayedAddress = SocketAddress(.anyV4, port: 0)
   public private(set) var mappedAddress: SocketAddress?
+  public private(set) var ownAddress: IPAddress?
+  public private(set) var lastHeardAt: Instant?
   public let server: SocketAddress
   public var onDatagram: ((_ bytes: RawSpan, _ peer: SocketAddress) -> Void)?
   public var isReady: Bool { client.isAllocated }
@@ -95,8 +97,10 @@ public final class TURNRelay: RelayTransport {
     do throws(SystemError) {
       let socket = try UDPSocket(
         reactor: reactor, bind: SocketAddress(server.ip.isV4 ? .anyV4 : .anyV6, port: 0))
-      socket.onDatagram = { [self] bytes, from, _ in
-        if from == server { receive(bytes) }
+      socket.onDatagram = { [self] bytes, from, local in
+        guard from == server else { return }
+        ownAddress = local.ip
+        receive(bytes)
       }
       self.socket = socket
       perform { $0.start(at: $1, into: &$2) }
@@ -108,7 +112,10 @@ public final class TURNRelay: RelayTransport {
   private func openStream(_ security: StreamConnection.ClientSecurity) {
     let stream = StreamConnection.connect(reactor: reactor, to: [server], security: security)
     self.stream = stream
-    stream.onOpen = { [self] in perform { $0.start(at: $1, into: &$2) } }
+    stream.onOpen = { [self] in
+      ownAddress = self.stream?.localAddress?.ip
+      perform { $0.start(at: $1, into: &$2) }
+    }
     stream.onBytes = { [self] bytes in receiveStream(bytes) }
     stream.onClosed = { [self] reason in
       self.stream = nil
@@ -129,6 +136,7 @@ public final class TURNRelay: RelayTransport {
 
   private func receive(_ bytes: RawSpan) {
     guard !isDone else { return }
+    lastHeardAt = reactor.now
     var out = Outbox<TURNClient<SystemRandom>.Event>()
     let inbound = client.receive(bytes, at: reactor.now, into: &out)
     apply(out)

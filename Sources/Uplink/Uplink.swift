@@ -71,6 +71,9 @@ public final class Uplink {
     return trust.map { .tls($0, serverName: serverName ?? configuration.host) }
   }
 
+  /// Until when the server's certificate is good, in Unix seconds; `nil` without TLS, or while there is no flow.
+  public var certificateEnds: Int64? { stream?.serverValidity?.notAfter }
+
   let reactor: Reactor
   private let configuration: Configuration
   private let resolver: NameResolver
@@ -88,7 +91,7 @@ public final class Uplink {
   private var lookup: NameResolver.Request?
   private var lookupTimer: Reactor.TimerToken?
   /// What the server's name meant when it last meant something.
-  private var knownAddresses: [IPAddress] = []
+  public private(set) var knownAddresses: [IPAddress] = []
   /// Attempts over UDP so far: each tries the next address of the name.
   private var datagramAttempts = 0
 

@@ -52,11 +52,14 @@ final class SerialSession {
   private let uplink: Uplink
   private let resolver: NameResolver
   private var call: CallHandle?
-  private var relay: RelayFinder?
   private var isAwaitingRelays = false
+  private var trickle = TrickleQueue()
+  private var networkWatch: NetworkWatch?
+  /// Another path is looked for.
+  private var wantsPath = false
   private(set) var peer: PeerSession?
   private var offer: DataChannelDescription?
-  private var stunServer: SocketAddress?
+  private var stunServers: [SocketAddress] = []
   private var isLinkUp = false
   private var isOver = false
   private var hasStood = false
@@ -80,6 +83,10 @@ final class SerialSession {
   func start() {
     uplink.start()
     prepareOffer()
+    networkWatch = try? NetworkWatch(reactor: reactor) { [unowned(unsafe) self] in
+      uplink.networkChanged()
+      if let peer, peer.isOpen, !peer.hasPresentAddress { roam() }
+    }
   }
 
   /// BYE, the end of the session, leave of the server; then `completion`.
@@ -87,6 +94,8 @@ final class SerialSession {
     isOver = true
     if let retryTimer { reactor.cancel(retryTimer) }
     retryTimer = nil
+    networkWatch?.close()
+    networkWatch = nil
     let handle = call
     call = nil
     if let handle { uplink.perform { $0.hangUp(handle, at: $1, into: &$2) } }
@@ -118,6 +127,7 @@ final class SerialSession {
       isLinkUp = true
       failures = 0
       placeCall()
+      if let peer, peer.isOpen, wantsPath || peer.isExpectingData && peer.silence > .milliseconds(700) { roam() }
     case .linkDown(let failure, _):
       isLinkUp = false
       failures += 1
@@ -134,7 +144,9 @@ final class SerialSession {
         let fragment = try? TrickleFragment(parsing: body.span.bytes)
       else { return }
       peer?.receive(fragment)
-    case .callReoffered(let handle, _, _): uplink.perform { $0.refuse(handle, 488, at: $1, into: &$2) }
+    case .callReoffered(let handle, _, let body): reoffered(handle, body)
+    case .reofferRefused:
+      _ = reactor.schedule(after: .seconds(1)) { [self] in if wantsPath { roam() } }
     default: break
     }
   }
@@ -142,6 +154,7 @@ final class SerialSession {
   private func placeCall() {
     guard isLinkUp, call == nil, let offer, peer?.isClosed == false, !isOver else { return }
     let body = Array(offer.serialized.utf8)
+    trickle = TrickleQueue()
     call = uplink.perform { $0.call(serial, contentType: "application/sdp", body: body, at: $1, into: &$2) }
   }
 
@@ -153,7 +166,10 @@ final class SerialSession {
     }
     do throws(SDPError) {
       let answer = try DataChannelDescription(parsing: body.span.bytes)
+      if peer.isOpen { return peer.acceptRestart(answer) }
       if onAnswer?(answer) ?? true { peer.accept(answer) }
+      trickle.isOpen = true
+      tell([], isLast: false)
     } catch {
       uplink.perform { $0.hangUp(handle, at: $1, into: &$2) }
       fail(.no, "the node's answer makes no sense: \(error)")
@@ -196,15 +212,10 @@ final class SerialSession {
 
   /// Asks for a relayed address for the session; what comes of it is trickled.
   private func findRelay(_ texts: [String]) {
-    let offers = texts.compactMap { RelayOffer($0) }
-    guard let peer, policy != .noRelay, !offers.isEmpty else { return }
-    var tls: RelayFinder.TLS?
-    if offers.contains(where: { $0.transport == .tls }), let context = try? TLSContext.client(material.uplink.trust) {
-      tls = RelayFinder.TLS(context: context, serverName: material.uplink.host)
+    peer?.useRelays(texts) { [material] in
+      material.relayTLS
+    } onFailed: { _ in
     }
-    let finder = RelayFinder(offers, for: peer, reactor: reactor, tls: tls)
-    relay = finder
-    finder.start()
   }
 
   // MARK: The session
@@ -213,12 +224,12 @@ final class SerialSession {
     guard !isOver, peer == nil else { return }
     let wanted = account.stun ?? HostPort(host: account.uri.server.host, port: 3478)
     if let address = NameResolver.numeric(wanted.host) {
-      stunServer = SocketAddress(address, port: wanted.port)
+      stunServers = [SocketAddress(address, port: wanted.port)]
       return makePeer()
     }
     resolver.resolve(wanted.host) { [unowned(unsafe) self] answer in
-      if case .success(let addresses) = answer, let first = addresses.first {
-        stunServer = SocketAddress(first, port: wanted.port)
+      if case .success(let addresses) = answer {
+        stunServers = PeerConfiguration.stunServers(at: addresses, port: wanted.port)
       }
       makePeer()
     }
@@ -229,28 +240,76 @@ final class SerialSession {
     var configuration = PeerConfiguration()
     configuration.policy = policy
     if let openLimit { configuration.openLimit = openLimit }
-    if let stunServer { configuration.stunServers = [stunServer] }
+    configuration.stunServers = stunServers
+    configuration.letGuessPorts(account.guessesPorts, discoveryPort: NATProbe.standardPort)
     let session = PeerSession(reactor: reactor, identity: material.identity, configuration: configuration)
     peer = session
-    if policy != .noRelay {
-      isAwaitingRelays = true
-      session.expectRelay()
-    }
+    if account.mapsPorts { session.portMapper = PortMapper(reactor: reactor) }
+    awaitRelays()
     onPrepare?(session)
     session.onChannel = { [unowned(unsafe) self] channel in onChannel?(channel) }
     session.onOpen = { [unowned(unsafe) self] in opened() }
-    session.onPathChanged = { [unowned(unsafe) self] path in onPathChanged?(path) }
+    session.onPathChanged = { [unowned(unsafe) self] path in
+      wantsPath = false
+      onPathChanged?(path)
+    }
+    session.onPathDoubtful = { [unowned(unsafe) self] isDoubtful in
+      guard isDoubtful else { return }
+      // The link to the server may have died of the same cause.
+      uplink.networkChanged()
+      roam()
+    }
     session.onClosed = { [unowned(unsafe) self] reason in sessionClosed(reason) }
-    session.onLocalCandidate = { [unowned(unsafe) self] candidate in trickle([candidate], isLast: false) }
-    session.onLocalCandidatesEnded = { [unowned(unsafe) self] in trickle([], isLast: true) }
+    session.onLocalCandidate = { [unowned(unsafe) self] candidate in tell([candidate], isLast: false) }
+    session.onLocalCandidatesEnded = { [unowned(unsafe) self] in tell([], isLast: true) }
     session.offer { [unowned(unsafe) self] description in
       offer = description
       placeCall()
     }
   }
 
-  private func trickle(_ candidates: [SDPCandidate], isLast: Bool) {
-    guard let call, let fragment = peer?.trickleFragment(candidates, isLast: isLast) else { return }
+  private func awaitRelays() {
+    guard !isAwaitingRelays, let peer, peer.needsRelay else { return }
+    isAwaitingRelays = true
+    peer.expectRelay()
+  }
+
+  /// Another path for the session (RFC 8445 §9), when the link is up and no other offer is under way.
+  private func roam() {
+    wantsPath = true
+    guard let call, let peer, peer.isOpen, !isOver, uplink.inspect({ $0.canReoffer(call) }) else { return }
+    awaitRelays()
+    peer.restart { [unowned(unsafe) self] offer in
+      uplink.perform {
+        $0.reoffer(
+          call, contentType: "application/sdp", body: Array(offer.serialized.utf8), at: $1, into: &$2)
+      }
+    }
+  }
+
+  /// The node looks for another path.
+  private func reoffered(_ handle: CallHandle, _ body: [UInt8]) {
+    guard handle == call, let peer, let offer = try? DataChannelDescription(parsing: body.span.bytes) else {
+      uplink.perform { $0.refuse(handle, 488, at: $1, into: &$2) }
+      return
+    }
+    peer.answerRestart(offer) { [unowned(unsafe) self] answer in
+      uplink.perform {
+        $0.accept(
+          handle, contentType: "application/sdp", body: Array(answer.serialized.utf8), at: $1, into: &$2)
+      }
+    }
+  }
+
+  /// Tells the node of addresses that were not in the description, when there is a dialog to tell them in.
+  private func tell(_ candidates: [SDPCandidate], isLast: Bool) {
+    trickle.candidates += candidates
+    trickle.isLast = trickle.isLast || isLast
+    guard trickle.isOpen, trickle.isLast || !trickle.candidates.isEmpty, let call,
+      let fragment = peer?.trickleFragment(trickle.candidates, isLast: trickle.isLast)
+    else { return }
+    trickle.candidates = []
+    trickle.isLast = false
     uplink.perform {
       $0.sendInfo(
         call, package: "trickle-ice", contentType: TrickleFragment.contentType,
@@ -305,16 +364,16 @@ final class SerialSession {
   }
 
   private func forgetPeer() {
-    relay?.close()
-    relay = nil
     isAwaitingRelays = false
     guard let session = peer else { return }
     peer = nil
     offer = nil
+    wantsPath = false
     session.onClosed = nil
     session.onOpen = nil
     session.onChannel = nil
     session.onPathChanged = nil
+    session.onPathDoubtful = nil
     session.onLocalCandidate = nil
     session.onLocalCandidatesEnded = nil
     // The session may be what is calling us: let it return before it goes.

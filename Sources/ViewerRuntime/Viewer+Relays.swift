@@ -1,23 +1,25 @@
 import LinuxIO
 import PeerSession
 import SecureTransport
-import TURN
 import Uplink
 
-/// The relay the server offers while the node is being called.
+/// The relay the server offers while the node is being called, and when another path is looked for.
 extension Viewer {
-  /// Asks for a relayed address for the session; what comes of it is trickled.
   func findRelay(_ offers: [String]) {
-    let offers = offers.compactMap { RelayOffer($0) }
-    guard let peer, relay == nil, options.route != .noRelay, !offers.isEmpty else { return }
-    var tls: RelayFinder.TLS?
-    if offers.contains(where: { $0.transport == .tls }), let context = try? TLSContext.client(material.uplink.trust) {
-      tls = RelayFinder.TLS(context: context, serverName: material.uplink.host)
+    hasRelay = hasRelay || !offers.isEmpty
+    peer?.useRelays(offers) { [material] in
+      material.relayTLS
+    } onFailed: { [unowned(unsafe) self] why in
+      relayFailure = why
+      progress.say("no relay: \(why)")
     }
-    let finder = RelayFinder(offers, for: peer, reactor: reactor, tls: tls)
-    finder.onFailed = { [unowned(unsafe) self] why in progress.say("no relay: \(why)") }
-    relay = finder
-    finder.start()
+  }
+
+  /// What is offered comes with the 100 that says the call is on its way.
+  func awaitRelays() {
+    guard !isAwaitingRelays, let peer, peer.needsRelay else { return }
+    isAwaitingRelays = true
+    peer.expectRelay()
   }
 
   /// The answer is there, and with it whatever was offered.
@@ -26,10 +28,12 @@ extension Viewer {
     isAwaitingRelays = false
     peer?.relaySettled()
   }
+}
 
-  func forgetRelay() {
-    relay?.close()
-    relay = nil
-    isAwaitingRelays = false
+extension AccountMaterial {
+  /// Whom a relay over TLS must be vouched for by, and its name.
+  var relayTLS: RelayFinder.TLS? {
+    guard let context = try? TLSContext.client(uplink.trust) else { return nil }
+    return RelayFinder.TLS(context: context, serverName: uplink.host)
   }
 }

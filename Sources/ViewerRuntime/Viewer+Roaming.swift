@@ -77,6 +77,7 @@ extension Viewer {
       uplink.inspect({ $0.canReoffer(call) })
     else { return }
     roaming.offeredAt = reactor.now
+    awaitRelays()
     peer.restart { [unowned(unsafe) self] offer in
       uplink.perform {
         $0.reoffer(
@@ -85,8 +86,17 @@ extension Viewer {
     }
   }
 
+  /// The node's own offer crossed ours (RFC 3261 §14.1): it comes again at once, and ours later, should it bring nothing.
+  func offerRefused() {
+    if roaming.offeredAt != nil { roaming.offeredAt = reactor.now - (Roaming.patience - .milliseconds(900)) }
+  }
+
   func linkIsBack() {
     roaming.offeredAt = nil
+    // Whatever cut the link may have cut the path too; a relay that died with its server has.
+    if let peer, peer.isOpen, peer.silence > .milliseconds(700), receiver.frames > 10 {
+      return roam("nothing has come since the link was lost")
+    }
     offerRestart()
   }
 

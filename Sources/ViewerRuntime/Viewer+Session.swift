@@ -2,6 +2,7 @@ import Config
 import EdgeCore
 import FrameCodec
 import LinuxIO
+import NATDiscovery
 import NodeLogic
 import PeerSession
 import Picture
@@ -25,14 +26,13 @@ extension Viewer {
     var configuration = PeerConfiguration()
     configuration.policy = options.policy
     configuration.includesLoopback = options.includesLoopback
-    if let stunServer { configuration.stunServers = [stunServer] }
+    configuration.stunServers = stunServers
+    configuration.letGuessPorts(account.guessesPorts, discoveryPort: NATProbe.standardPort)
     startExplaining()
     let session = PeerSession(reactor: reactor, identity: material.identity, configuration: configuration)
     peer = session
-    if options.route != .noRelay {
-      isAwaitingRelays = true
-      session.expectRelay()
-    }
+    if account.mapsPorts { session.portMapper = PortMapper(reactor: reactor) }
+    awaitRelays()
     session.onChannel = { [unowned(unsafe) self] channel in receive(channel) }
     session.onOpen = { [unowned(unsafe) self] in opened() }
     session.onPathChanged = { [unowned(unsafe) self] path in
@@ -117,10 +117,19 @@ extension Viewer {
       // A camera that was there may come back.
       if receiver.frames == 0 { waitForPicture() }
     case .latency(let trace): receiver.nodeLatency = trace
+    case .nat(let mapping, let filtering): nodeNAT = Self.report(mapping, filtering)
     case .control(let control): onControl?(control)
     case .controlsEnd(let failure): if options.task != .watch { finish(failure == nil ? .fine : .no, failure) }
     case .keyFrame, .want, .report, .listControls, .setControl, nil: break
     }
+  }
+
+  private static func report(_ mapping: String, _ filtering: String) -> NATReport {
+    var report = NATReport()
+    report.hasUDP = mapping != "no-udp"
+    report.mapping = NATBehavior(rawValue: mapping) ?? .unknown
+    report.filtering = NATBehavior(rawValue: filtering) ?? .unknown
+    return report
   }
 
   /// Says why when no picture comes.
@@ -169,7 +178,7 @@ extension Viewer {
     guard let session = peer else { return }
     explain(session)
     peer = nil
-    forgetRelay()
+    isAwaitingRelays = false
     control?.onMessage = nil
     control = nil
     offer = nil
@@ -190,13 +199,13 @@ extension Viewer {
   private func findStunServer(_ found: @escaping () -> Void) {
     let wanted = account.stun ?? HostPort(host: account.uri.server.host, port: 3478)
     if let address = NameResolver.numeric(wanted.host) {
-      stunServer = SocketAddress(address, port: wanted.port)
+      stunServers = [SocketAddress(address, port: wanted.port)]
       found()
       return
     }
     resolver.resolve(wanted.host) { [unowned(unsafe) self] answer in
-      if case .success(let addresses) = answer, let first = addresses.first {
-        stunServer = SocketAddress(first, port: wanted.port)
+      if case .success(let addresses) = answer {
+        stunServers = PeerConfiguration.stunServers(at: addresses, port: wanted.port)
       }
       found()
     }

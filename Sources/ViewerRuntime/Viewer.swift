@@ -44,13 +44,13 @@ public final class Viewer {
   public var onControl: ((CameraControl) -> Void)?
   var call: CallHandle?
   var peer: PeerSession?
-  var relay: RelayFinder?
   /// The offer is out, and what the server offers in the answer is not known yet.
   var isAwaitingRelays = false
   var control: PeerChannel?
   var isLinkUp = false
   var offer: DataChannelDescription?
-  var stunServer: SocketAddress?
+  /// The server's STUN service, at an address of each family it has.
+  var stunServers: [SocketAddress] = []
   var firstFrameAt: Instant?
   var lastFrameAt: Instant?
   var longestGap: Duration?
@@ -64,6 +64,12 @@ public final class Viewer {
   var trickle = TrickleQueue()
   var natProbe: NATProbe?
   var natReport: NATReport?
+  /// The node's, in its own words.
+  var nodeNAT: NATReport?
+  var relayFailure: String?
+  /// The server offered relays.
+  var hasRelay = false
+  var lastHeartbeatAt: Instant?
   var exchanges = 0
   /// Why there are no pictures, in the node's words.
   var cameraTrouble: String?
@@ -136,6 +142,7 @@ public final class Viewer {
       isLinkUp = false
       linkFailed(failure, retryIn)
     case .callProgress: break
+    case .heartbeat: lastHeartbeatAt = reactor.now
     case .relaysOffered(let handle, let offers): if handle == call { findRelay(offers) }
     case .callAnswered(let handle, _, let body): answered(handle, body)
     case .callEnded(let handle, let end): callEnded(handle, end)
@@ -145,9 +152,8 @@ public final class Viewer {
       else { return }
       peer?.receive(fragment)
     case .callReoffered(let handle, _, let body): reoffered(handle, body)
-    // The node's own offer crossed ours and is answered; should it bring nothing, ours is made again.
-    case .reofferRefused: break
-    case .heartbeat, .published, .publishRefused, .incomingCall, .callConfirmed, .notified, .subscriptionEnded,
+    case .reofferRefused: offerRefused()
+    case .published, .publishRefused, .incomingCall, .callConfirmed, .notified, .subscriptionEnded,
       .messageAnswered, .messageReceived:
       break
     }

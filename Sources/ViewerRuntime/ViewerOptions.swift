@@ -26,6 +26,8 @@ public struct ViewerOptions {
   public var includesLoopback = false
   /// Says of every pair of addresses what became of it, when a session ends.
   public var explains = false
+  /// As one JSON object on standard output instead of lines on standard error.
+  public var explainsAsJSON = false
   /// What is asked of the node.
   public var wish = StreamWish()
   public var task = Task.watch

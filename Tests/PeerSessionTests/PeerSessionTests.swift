@@ -315,6 +315,9 @@ final class MemoryRelay: RelayTransport {
   let relayedAddress: SocketAddress
   let server = SocketAddress("192.0.2.1:3478")!
   let mappedAddress: SocketAddress? = nil
+  let ownAddress: IPAddress? = nil
+  var lastHeardAt: Instant?
+  var onEnded: ((_ why: String) -> Void)?
   var onDatagram: ((_ bytes: RawSpan, _ peer: SocketAddress) -> Void)?
   var other: MemoryRelay?
   var permitted: [SocketAddress] = []

@@ -1,3 +1,4 @@
+import EdgeCore
 import ICE
 import PeerSession
 import SDP
@@ -84,6 +85,28 @@ struct RestartTests {
     pair.answerer.answerRestart(offer) { again = $0 }
     try pair.run("the answer") { again != nil }
     #expect(again?.iceUfrag == kept.answer?.iceUfrag && again?.setup == kept.answer?.setup)
+    try pair.finish()
+  }
+
+  @Test func `a trickled candidate counts only for the credentials it names`() throws {
+    let pair = try PeerPair()
+    let kept = Kept()
+    pair.offerer.offer { kept.offer = $0 }
+    try pair.run("the offer") { kept.offer != nil }
+    let offer = try #require(kept.offer)
+    pair.answerer.answer(offer) { kept.answer = $0 }
+    try pair.run("the answer") { kept.answer != nil }
+    for (ufrag, port) in [("another", UInt16(4001)), (offer.iceUfrag, 4002)] {
+      let address = SocketAddress(.v4(0x7F00_0001), port: port)
+      let candidate = SDPCandidate(foundation: "9", priority: 1000, address: address, kind: .host)
+      pair.answerer.receive(
+        TrickleFragment(sections: [
+          TrickleFragment.Section(
+            mid: offer.mid ?? "0", iceUfrag: ufrag, icePassword: offer.icePassword, candidates: [candidate],
+            endOfCandidates: false)
+        ]))
+      #expect(pair.answerer.pairs.contains { $0.remote.address == address } == (ufrag == offer.iceUfrag))
+    }
     try pair.finish()
   }
 
