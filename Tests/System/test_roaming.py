@@ -4,19 +4,21 @@ import json
 import time
 
 from harness import Case
-from harness.scenes import TwoHomes
+from harness.scenes import DualStack, TwoHomes
 
 # How long no picture may come.
 OUTAGE_MS = 2000
 
 
-class Roaming(Case):
+class Watch(Case):
+    """What tests of a stream under change share."""
+
     seconds = 90
 
-    def watch(self, scene, change, changes=1):
+    def watch(self, scene, change, changes=1, *options):
         """Streams, changes the network in the middle, and holds the outage to its limit."""
         scene.node.ready()
-        process = scene.viewer.view("CAM-1", "--duration", "14")
+        process = scene.viewer.view("CAM-1", "--duration", "14", *options)
         process.wait_for("first picture", 20)
         time.sleep(2)
         change()
@@ -32,6 +34,8 @@ class Roaming(Case):
                   f"path {figures['path']}")
         return figures
 
+
+class Roaming(Watch):
     def readdress(self, machine, number):
         """What a lease with another address does."""
         machine.run("ip", "address", "del", f"192.168.{number}.2/24", "dev", "eth0")
@@ -58,3 +62,66 @@ class Roaming(Case):
             scene.server.start()
 
         self.watch(scene, restart, changes=0)
+
+
+class Families(Watch):
+    """From IPv4 to IPv6 and back, as between a home's network and a mobile one."""
+
+    def family(self, figures, expected):
+        self.assertEqual(figures["remote"].startswith("["), expected == 6, figures["remote"])
+
+    def test_the_viewer_goes_from_ipv4_to_ipv6(self):
+        scene = DualStack(self, v6=("a",))
+
+        def change():
+            scene.gain_v6("b")
+            scene.lose_v4("b")
+
+        self.family(self.watch(scene, change), 6)
+
+    def test_the_node_goes_from_ipv4_to_ipv6(self):
+        scene = DualStack(self, v6=("b",))
+
+        def change():
+            scene.gain_v6("a")
+            scene.lose_v4("a")
+
+        self.family(self.watch(scene, change), 6)
+
+    def test_the_viewer_goes_from_ipv6_to_ipv4(self):
+        scene = DualStack(self)
+        self.family(self.watch(scene, lambda: scene.lose_v6("b")), 4)
+
+
+class Upgrade(Watch):
+    """The relay is used as soon as it is ready, and a direct path as soon as there is one."""
+
+    # What comes from the other home does not arrive for the first second and a half.
+    BLOCK = """
+table ip late {
+  chain forw { type filter hook forward priority -10
+    ip saddr 203.0.113.101 udp dport != 3478 drop
+  }
+}
+"""
+
+    def test_a_stream_that_began_on_the_relay_moves_to_the_direct_path_without_a_lost_frame(self):
+        scene = TwoHomes(self, relay={"ports": "50000-50999"})
+        scene.node.ready()
+        scene.rb.run("nft", "-f", "-", stdin=self.BLOCK)
+        process = scene.viewer.view("CAM-1", "--duration", "6")
+        process.wait_for("first picture", 20)
+        self.assertIn("path: relay", process.text())
+        time.sleep(0.3)
+        scene.rb.run("nft", "delete", "table", "ip", "late")
+        self.assertEqual(process.wait(40), 0, process.text())
+        figures = json.loads(process.stats.read_text())
+        text = process.text()
+        self.assertIn(figures["path"], ("srflx", "prflx"), text)
+        self.assertEqual((figures["frames_lost"], figures["checksum_errors"]), (0, 0), figures)
+        # 15 pictures a second from the test card: none twice, none missing.
+        self.assertAlmostEqual(figures["frames"], 15 * 6, delta=8, msg=text)
+        self.assertNotIn("connecting again", text)
+        self.assertLess(figures["longest_gap_ms"], 500, text)
+        self.note(f"on the relay first, then {figures['path']}: {figures['frames']} frames, none lost, longest gap "
+                  f"{figures['longest_gap_ms']} ms")

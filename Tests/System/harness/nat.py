@@ -75,6 +75,21 @@ table ip apart {
 }
 """
 
+# What miniupnpd fills: the ports it was asked to let in.
+PORT_MAPPING = """
+table inet filter {
+  chain miniupnpd {
+  }
+  chain pre { type nat hook prerouting priority dstnat
+    jump prerouting_miniupnpd
+  }
+  chain prerouting_miniupnpd {
+  }
+  chain postrouting_miniupnpd {
+  }
+}
+"""
+
 HAIRPIN = "    ip saddr { 192.168.0.0/16, 100.64.0.0/10 } oifname lan ct status dnat snat ip to W\n"
 
 RULES = {
@@ -112,3 +127,9 @@ RULES = {
 
 def rules(name, public):
     return RULES[name].replace("W", public)
+
+
+def port_mapping(name, public):
+    """The same router, with miniupnpd's chains."""
+    text = rules(name, public) + PORT_MAPPING
+    return text.replace("iifname wan drop", "iifname wan ct status dnat accept\n    iifname wan drop")

@@ -82,7 +82,7 @@ class Namespace:
             self.run("ip", "address", "add", address, "dev", interface, *(["nodad"] if ":" in address else []))
 
     def default_route(self, gateway):
-        self.run("ip", "route", "replace", "default", "via", gateway)
+        self.run("ip", *(["-6"] if ":" in gateway else []), "route", "replace", "default", "via", gateway)
 
     def link(self, interface, state):
         """`state` is up or down: a cable pulled and put back."""
@@ -113,7 +113,9 @@ class Namespace:
         """Names this machine resolves."""
         folder = ETC / self.name
         folder.mkdir(parents=True, exist_ok=True)
-        lines = ["127.0.0.1 localhost", "::1 localhost"] + [f"{address} {name}" for name, address in entries.items()]
+        lines = ["127.0.0.1 localhost", "::1 localhost"] + [
+            f"{address} {name}" for name, told in entries.items()
+            for address in ([told] if isinstance(told, str) else told)]
         (folder / "hosts").write_text("\n".join(lines) + "\n")
         (folder / "resolv.conf").write_text("")
 
@@ -137,10 +139,11 @@ class Namespace:
 class Network:
     """The namespaces of one test, and the wire (the middle of the net) that joins them."""
 
-    # The documentation block: on-link for all, with no route to anybody's private addresses.
-    WAN = "203.0.113"
+    WAN6 = "2001:db8:ff::"
 
-    def __init__(self, case):
+    def __init__(self, case, wan="203.0.113"):
+        # The documentation block unless said otherwise: on-link for all, with no route to anybody's private addresses.
+        self.WAN = wan
         self.case = case
         self.namespaces = []
         self.wire = None
@@ -212,6 +215,20 @@ class Network:
         namespace.sysctl(
             net__ipv4__ip_forward=1, net__ipv4__conf__all__rp_filter=0, net__ipv4__conf__wan__rp_filter=0,
             net__ipv4__conf__all__send_redirects=0, net__ipv4__conf__wan__send_redirects=0)
+
+    def dual_stack(self, homes, hosts):
+        """Gives homes (machine, router, number, last) and public hosts (machine, last) IPv6 as well: a prefix of its
+        own for each home, and routers that let in only what was asked for from inside."""
+        for _, router, number, last in homes:
+            router.sysctl(net__ipv6__conf__all__forwarding=1)
+            router.address("wan", f"{self.WAN6}{last:x}/64")
+            router.address("lan", f"2001:db8:{number}::1/64")
+            router.run("nft", "-f", "-", stdin=nat.FORWARD.replace("table ip f", "table ip6 f"))
+        for machine, last in hosts:
+            machine.address("wan", f"{self.WAN6}{last:x}/64")
+        for machine, router, number, last in homes:
+            for other in [each[1] for each in homes if each[1] is not router] + [each[0] for each in hosts]:
+                other.run("ip", "-6", "route", "add", f"2001:db8:{number}::/64", "via", f"{self.WAN6}{last:x}")
 
     def home_behind(self, carrier, label, number, address):
         """As `home`, but the router is at 100.64.0.0/24 behind a carrier's, plugged into its interface down-LABEL."""
