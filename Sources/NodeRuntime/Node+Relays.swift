@@ -6,7 +6,7 @@ import UserAgent
 
 /// The relay the server offers with a viewer's request, and with what follows inside the call.
 extension Node {
-  func findRelay(_ offers: [String], for call: any PeerCall) {
+  func findRelay(_ offers: [String], for call: any SessionCall) {
     call.peer.useRelays(offers) { [material] in
       guard let context = try? TLSContext.client(material.uplink.trust) else { return nil }
       return RelayFinder.TLS(context: context, serverName: material.uplink.host)
@@ -17,7 +17,7 @@ extension Node {
 }
 
 /// What pictures and tunnels have in common: a call, and the session with the peer it was for.
-protocol PeerCall: AnyObject {
+protocol SessionCall: AnyObject {
   var handle: CallHandle { get }
   var viewer: String { get }
   var peer: PeerSession { get }
@@ -25,5 +25,5 @@ protocol PeerCall: AnyObject {
   var wantsPath: Bool { get set }
 }
 
-extension ViewerSession: PeerCall {}
-extension TunnelSession: PeerCall {}
+extension ViewerSession: SessionCall {}
+extension TunnelSession: SessionCall {}

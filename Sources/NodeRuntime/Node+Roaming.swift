@@ -9,18 +9,20 @@ import UserAgent
 /// Sessions that outlive the network they began on (RFC 8445 §9): this node offers a new path when its own addresses
 /// changed or its link had to be made anew, and answers a viewer that does.
 extension Node {
-  var peerCalls: [any PeerCall] {
-    var all: [any PeerCall] = []
+  var peerCalls: [any SessionCall] {
+    var all: [any SessionCall] = []
     for session in sessions { all.append(session) }
     for tunnel in tunnels { all.append(tunnel) }
     return all
   }
 
-  func peerCall(_ handle: CallHandle) -> (any PeerCall)? {
+  func peerCall(_ handle: CallHandle) -> (any SessionCall)? {
     if let session = session(handle) { return session }
     return tunnels.first { $0.handle == handle }
   }
 
+  /// How long a viewer has to offer another path first.
+  private static let courtesy = Duration.seconds(2)
   /// Heard from so recently, a session's path needs no help.
   private static let recent = Duration.milliseconds(700)
 
@@ -37,12 +39,18 @@ extension Node {
   }
 
   /// The path of a session lost its answers: the link to the server may have died of the same cause.
-  func pathDoubtful(_ call: any PeerCall) {
+  func pathDoubtful(_ call: any SessionCall) {
     uplink.networkChanged()
-    roam(call)
+    call.wantsPath = true
+    // A viewer sees it too, and offers first: two offers that cross cost more than one that waits.
+    let handle = call.handle
+    _ = reactor.schedule(after: Self.courtesy) { [unowned(unsafe) self] in
+      guard let call = peerCall(handle), call.wantsPath else { return }
+      roam(call)
+    }
   }
 
-  func roam(_ call: any PeerCall) {
+  func roam(_ call: any SessionCall) {
     call.wantsPath = true
     let handle = call.handle
     guard uplink.inspect({ $0.canReoffer(handle) }) else { return }

@@ -37,7 +37,7 @@ extension Node {
     }
     peer.onPathChanged = { [unowned(unsafe) session] _ in session.wantsPath = false }
     peer.onPathDoubtful = { [unowned(unsafe) self, unowned(unsafe) session] isDoubtful in
-      if isDoubtful { pathDoubtful(session) }
+      if isDoubtful { pathDoubtful(session) } else { session.wantsPath = false }
     }
     peer.onClosed = { [unowned(unsafe) self] reason in endTunnel(handle, hangUp: true, why: reason.description) }
     findRelay(call.relays, for: session)

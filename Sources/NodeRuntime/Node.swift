@@ -254,7 +254,7 @@ public final class Node {
         ("path", path.kind.text), ("remote", path.remote.description))
     }
     peer.onPathDoubtful = { [unowned(unsafe) self, unowned(unsafe) session] isDoubtful in
-      if isDoubtful { pathDoubtful(session) }
+      if isDoubtful { pathDoubtful(session) } else { session.wantsPath = false }
     }
     peer.onClosed = { [unowned(unsafe) self] reason in
       guard let session = self.session(handle) else { return }

@@ -59,7 +59,7 @@ extension Viewer {
     }
     guard cameraTrouble == nil, let first = firstFrameAt, let last = lastFrameAt, receiver.frames > 10 else { return }
     let interval = (last - first) / Int(clamping: receiver.frames)
-    if peer.silence > .milliseconds(400) + interval * 3 { peer.doubtPath() }
+    if peer.silence > .milliseconds(250) + interval * 3 { peer.doubtPath() }
   }
 
   func roam(_ why: String) {

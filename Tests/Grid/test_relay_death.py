@@ -1,13 +1,22 @@
 """A relay that dies under a running stream: another takes its place, and the session goes on."""
 
-from harness.scenes import TwoHomes
-from test_roaming import Watch
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "System"))
+
+from harness.scenes import TwoHomes  # noqa: E402
+from test_roaming import Watch  # noqa: E402
 
 RELAY = {"ports": "50000-50999"}
 
 
 class RelayDeath(Watch):
-    """Both routers take another port for every peer: there is no path but the relay."""
+    """Both routers take another port for every peer: there is no path but the relay, and the link to the server dies with
+    the way to it."""
+
+    # A dead way is known after 1.2 s, and a lost packet comes again within another second.
+    outage_ms = 4000
 
     def scene(self):
         return TwoHomes(self, a="masq_random", b="masq_random", relay=RELAY, delay=0.01)
@@ -15,16 +24,6 @@ class RelayDeath(Watch):
     def relayed(self, scene, change):
         figures = self.watch(scene, change)
         self.assertEqual(figures["path"], "relay")
-
-    def test_the_server_restarts_and_has_forgotten_every_allocation(self):
-        scene = self.scene()
-
-        def restart():
-            scene.server.process.kill()
-            scene.server.start()
-
-        self.relayed(scene, restart)
-        self.assertGreater(scene.server.status()["relay"]["to_peers_bytes"], 100_000)
 
     def test_the_node_s_way_to_the_relay_is_cut(self):
         # The relay knows a client by the address it comes from, and the router now takes another for it.
