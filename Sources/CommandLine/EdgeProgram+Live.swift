@@ -20,7 +20,8 @@ extension EdgeProgram.Commands {
       run: runNode, view: view, devices: devices, tunnel: tunnel, send: send, inbox: inbox,
       doctor: { DoctorCommand(options: $0, console: .standard).run() },
       demo: { DemoCommand(options: $0, console: .standard).run() }, camera: camera, get: TransferCommands.get,
-      put: TransferCommands.put, chat: TransferCommands.chat, events: { $0.run(progress: progress) })
+      put: TransferCommands.put, chat: TransferCommands.chat, events: { $0.run(progress: progress) },
+      contacts: contacts)
   }
 
   private static func runNode(_ options: RunOptions) -> ExitCode {
@@ -163,14 +164,39 @@ extension EdgeProgram.Commands {
       return InboxProgram.run(
         as: account, follows: options.follows, includesKept: options.includesKept, progress: progress
       ) { entry in
+        let group = entry.isFor(account.account.account) ? "" : " to " + Plain.text(entry.to)
         Program.writeOutput(
           options.json
             ? JSONWriter.text(entry.json) + "\n"
-            : "\(Plain.text(entry.date)) \(Plain.text(entry.from)): "
+            : "\(Plain.text(entry.date)) \(Plain.text(entry.from))\(group): "
               + (entry.file.utf8.isEmpty
                 ? Plain.text(entry.text) : "[\(Plain.text(entry.type))] \(Plain.text(entry.file))")
               + "\n")
       }
+    } catch {
+      return EdgeProgram.report(error)
+    }
+  }
+
+  private static func contacts(_ options: ContactsOptions) -> ExitCode {
+    do throws(CommandFailure) {
+      let task: ContactsProgram.Task =
+        switch options.action {
+        case .list(let follows): .list(follows: follows)
+        case .add(let name): .change(.add, name)
+        case .accept(let name): .change(.accept, name)
+        case .refuse(let name): .change(.refuse, name)
+        case .remove(let name): .change(.remove, name)
+        }
+      var shown: Roster?
+      return ContactsProgram.run(
+        task, as: try options.account.load(), progress: progress,
+        show: { list in
+          guard list != shown else { return }
+          let text = shown.map { list.changes(since: $0) } ?? list.text
+          Program.writeOutput(options.json ? JSONWriter.text(list.json) + "\n" : text)
+          shown = list
+        }, say: { Program.writeOutput($0 + "\n") })
     } catch {
       return EdgeProgram.report(error)
     }

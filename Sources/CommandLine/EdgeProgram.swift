@@ -34,6 +34,7 @@ public struct EdgeProgram {
     public var get: (GetOptions) -> ExitCode
     public var put: (PutOptions) -> ExitCode
     public var chat: (ChatOptions) -> ExitCode
+    public var contacts: (ContactsOptions) -> ExitCode
 
     public init(
       run: @escaping (RunOptions) -> ExitCode, view: @escaping (ViewOptions) -> ExitCode,
@@ -44,7 +45,8 @@ public struct EdgeProgram {
       camera: @escaping (CameraOptions) -> ExitCode = { _ in .no },
       get: @escaping (GetOptions) -> ExitCode = { _ in .no }, put: @escaping (PutOptions) -> ExitCode = { _ in .no },
       chat: @escaping (ChatOptions) -> ExitCode = { _ in .no },
-      events: @escaping (EventsOptions) -> ExitCode = { _ in .no }
+      events: @escaping (EventsOptions) -> ExitCode = { _ in .no },
+      contacts: @escaping (ContactsOptions) -> ExitCode = { _ in .no }
     ) {
       self.run = run
       self.view = view
@@ -59,6 +61,7 @@ public struct EdgeProgram {
       self.put = put
       self.chat = chat
       self.events = events
+      self.contacts = contacts
     }
   }
 
@@ -75,6 +78,7 @@ public struct EdgeProgram {
     TunnelCommandOptions.syntax,
     SendOptions.syntax, InboxOptions.syntax, EventsOptions.syntax, ChatOptions.syntax, GetOptions.syntax,
     PutOptions.syntax,
+    ContactsOptions.syntax,
     DoctorOptions.syntax, DemoOptions.syntax, VersionCommand.syntax,
   ]
 
@@ -134,6 +138,7 @@ public struct EdgeProgram {
       case "get": return commands.get(try GetOptions(parsed))
       case "put": return commands.put(try PutOptions(parsed))
       case "events": return commands.events(try EventsOptions(parsed))
+      case "contacts": return commands.contacts(try ContactsOptions(parsed))
       case "camera": return commands.camera(try CameraOptions(parsed))
       case "doctor": return commands.doctor(try DoctorOptions(parsed))
       case "demo": return commands.demo(try DemoOptions(parsed))

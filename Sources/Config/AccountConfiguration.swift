@@ -17,6 +17,8 @@ public struct AccountConfiguration: Hashable, Sendable {
   public var mapsPorts = true
   /// Whether ports may be guessed where nothing but the relay joins two networks: 256 sockets or 1,024 datagrams a try.
   public var guessesPorts = false
+  /// Whether an MD5 challenge may be answered: a server of another make that knows no SHA-256 (RFC 8760 §2.3).
+  public var allowsMD5 = false
 
   public init(
     uri: ServerURI, account: String, passwordFile: String, caFile: String? = nil, domain: String? = nil,
@@ -31,7 +33,7 @@ public struct AccountConfiguration: Hashable, Sendable {
   }
 
   static let keys = [
-    "uri", "account", "password-file", "ca-file", "domain", "stun", "msrp-relay", "port-mapping", "guess-ports",
+    "uri", "account", "password-file", "ca-file", "domain", "stun", "msrp-relay", "port-mapping", "guess-ports", "md5",
   ]
 
   /// `nil` after having reported why.
@@ -47,11 +49,13 @@ public struct AccountConfiguration: Hashable, Sendable {
     let stun = section.value("stun", "a server such as stun.example.org:3478") { HostPort($0, defaultPort: 3478) }
     let guessesPorts = section.bool("guess-ports")
     let mapsPorts = section.bool("port-mapping")
+    let allows = section.bool("md5") ?? false
     guard let uri, let account, let passwordFile else { return nil }
     self.init(uri: uri, account: account, passwordFile: passwordFile, caFile: caFile, domain: domain, stun: stun)
     messageRelay = section.text("msrp-relay")
     self.mapsPorts = mapsPorts ?? true
     self.guessesPorts = guessesPorts ?? false
+    allowsMD5 = allows
   }
 
   static let nameExpectation =

@@ -14,7 +14,7 @@ public struct Presence: Hashable, Sendable {
   public static let contentType = "application/pidf+xml"
   /// RFC 3863 §4.1.1.
   public static let namespace = "urn:ietf:params:xml:ns:pidf"
-  /// The elements RFC 3863 has no word for: serial, type, ip, port, name, formats.
+  /// The elements RFC 3863 has no word for: serial, type, ip, port, name, formats, relation.
   public static let resourceNamespace = "urn:edge:resource:1"
 
   public struct Tuple: Hashable, Sendable {
@@ -33,6 +33,8 @@ public struct Presence: Hashable, Sendable {
     public var name: String
     /// Words without spaces, such as `YUYV`.
     public var formats: [String]
+    /// Of an account in somebody's contact list: how the two stand, `confirmed`, `requested` or `asking`; else empty.
+    public var relation: String
     /// A URI.
     public var contact: String?
     /// When the status changed, in unix seconds.
@@ -40,7 +42,8 @@ public struct Presence: Hashable, Sendable {
 
     public init(
       serial: String, type: String = "", ip: String = "", port: UInt16? = nil, name: String = "",
-      formats: [String] = [], isOpen: Bool = true, contact: String? = nil, timestamp: Int64? = nil, id: String? = nil
+      formats: [String] = [], relation: String = "", isOpen: Bool = true, contact: String? = nil,
+      timestamp: Int64? = nil, id: String? = nil
     ) {
       // An xs:ID may not begin with a digit, hyphen or dot.
       self.id = id ?? "t-" + serial
@@ -51,6 +54,7 @@ public struct Presence: Hashable, Sendable {
       self.port = port
       self.name = name
       self.formats = formats
+      self.relation = relation
       self.contact = contact
       self.timestamp = timestamp
     }

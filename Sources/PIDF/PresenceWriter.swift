@@ -38,6 +38,7 @@ extension Presence.Tuple {
     var words = ""
     for format in formats { words += words.utf8.isEmpty ? format : " " + format }
     text.element("e:formats", words)
+    text.element("e:relation", relation)
     if let contact { text.element("contact", contact) }
     if let timestamp { text.element("timestamp", Timestamp.text(timestamp)) }
     text.raw("</tuple>\r\n")

@@ -19,6 +19,8 @@ public struct Configuration: Sendable {
   public var maximumPublicationsPerAccount = 8
   public var maximumResourcesPerPublication = 256
   public var maximumSubscriptionsPerAccount = 64
+  /// Contacts of one account, with those it asked and those that ask it.
+  public var maximumContactsListed = 250
   /// Requests of one account that are being forwarded at one time.
   public var maximumPendingPerAccount = 64
   /// Requests that are being forwarded at one time, by anybody.
@@ -69,6 +71,8 @@ public struct Environment {
   public var signalled: (_ session: String, _ addresses: [IPAddress]) -> Void = { _, _ in }
   /// 32 random bytes that outlive a restart, so that flow tokens made before it still fail as 430.
   public var flowKey: [UInt8]
+  /// Where contact lists are kept; without it they cannot be changed.
+  public var contacts: ContactBook?
   /// Where messages to accounts are kept; without it they are only passed on to who is there.
   public var mailbox: MessageBox?
   /// The offline service is at the other end of ``Rendezvous/serviceFlow``.

@@ -109,9 +109,11 @@ extension Directory {
     return isWanted ? .asking : nil
   }
 
-  /// Contacts, those asked and those that ask, sorted.
-  public func contacts(of account: String) -> [String] {
-    (wishes[account] ?? []).union(wishers[account] ?? []).sorted()
+  /// Contacts, those asked and those that ask.
+  public func contactList(of account: String) -> [String: Contact] {
+    var list: [String: Contact] = [:]
+    for other in (wishes[account] ?? []).union(wishers[account] ?? []) { list[other] = contact(other, of: account) }
+    return list
   }
 
   public mutating func add(_ account: String, toGroup group: String) { members[group, default: []].insert(account) }

@@ -32,6 +32,8 @@ struct Locations {
   private var byAccount: [String: [Binding]] = [:]
   private(set) var count = 0
   private var changed: Set<String> = []
+  /// Accounts that have got their first contact or lost their last since this was last emptied.
+  var cameOrWent: Set<String> = []
   /// Whether anybody asks ``takeChanged()``.
   var tracksChanges = false
 
@@ -50,6 +52,7 @@ struct Locations {
     let before = byAccount[account] ?? []
     if tracksChanges, before.map(\.path) != bindings.map(\.path) { changed.insert(account) }
     count += bindings.count - (byAccount[account]?.count ?? 0)
+    if bindings.isEmpty != before.isEmpty { cameOrWent.insert(account) }
     byAccount[account] = bindings.isEmpty ? nil : bindings
   }
 

@@ -6,6 +6,8 @@ public struct StoredMessage: Hashable, Sendable {
   /// Given by the store, rising; 0 before that.
   public var sequence: Int64
   public var receiver: String
+  /// The group it was sent to, of which the receiver is a member; `nil` when it was for the receiver alone.
+  public var topic: String?
   public var sender: String
   /// What tells the message from all others of its sender, so that one that comes again is known.
   public var identity: String
@@ -15,11 +17,12 @@ public struct StoredMessage: Hashable, Sendable {
   public var accepted: Int64
 
   public init(
-    sequence: Int64 = 0, receiver: String, sender: String, identity: String, contentType: String, body: [UInt8],
-    accepted: Int64 = 0
+    sequence: Int64 = 0, receiver: String, topic: String? = nil, sender: String, identity: String,
+    contentType: String, body: [UInt8], accepted: Int64 = 0
   ) {
     self.sequence = sequence
     self.receiver = receiver
+    self.topic = topic
     self.sender = sender
     self.identity = identity
     self.contentType = contentType
@@ -95,8 +98,10 @@ struct MessageTraffic {
     var flow: Flow
   }
 
-  /// A request whose sender waits to hear whether a terminal took the message at once.
+  /// A request whose sender waits to hear whether a terminal of each receiver took the message at once.
   struct Awaiting {
+    /// The copies that no terminal has taken yet.
+    var open: Set<Int64>
     var request: Message
     var key: AnswerKey
     var flow: Flow
@@ -110,7 +115,10 @@ struct MessageTraffic {
   /// The last message each device has, where that is not written yet.
   var delivered: [Device: Int64] = [:]
   var commitDue: Instant?
+  /// By the first of its copies.
   var awaiting: [Int64: Awaiting] = [:]
+  /// Under which key of `awaiting` a copy is.
+  var awaitedUnder: [Int64: Int64] = [:]
   /// The message each terminal has not answered yet: one at a time.
   var pushing: [Terminal: Int64] = [:]
   /// Those that said they do not understand MESSAGE.

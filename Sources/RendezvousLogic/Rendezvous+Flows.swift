@@ -74,6 +74,7 @@ extension Rendezvous {
     serialsChanged(changed)
     expireSubscriptions()
     sweepMessages()
+    contactRequests.forget(at: now)
     answered.removeExpired(at: now)
     sessions.removeExpired(at: now)
   }

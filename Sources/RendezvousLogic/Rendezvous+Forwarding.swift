@@ -127,7 +127,7 @@ extension Rendezvous {
     if method == .invite, !status.isSuccess { sendAck(exchange.request, response, on: exchange.flow) }
     proxy.update(key) { $0.gotFinal(status, at: now) }
     switch exchange.purpose {
-    case .notification(let id): notificationAnswered(id, status)
+    case .notification(let id): notificationAnswered(id, status, retryAfter: response.retryAfter)
     case .message(let terminal): messageAnswered(terminal, status)
     case .registrations: registrationsNotified(status)
     case .cancel, .goodbye: break

@@ -31,7 +31,15 @@ extension Rendezvous {
     guard let name = request.requestURI?.decodedUser, let receivers = receivers(of: name, from: sender) else {
       return conclude(request, key, 404, on: flow)
     }
+    let isForGroup = directory.members(ofGroup: name) != nil
+    guard !receivers.isEmpty || !isForGroup else {
+      return conclude(request, key, 480, on: flow) { $0.append(.warning, self.warning("nobody else is in the group")) }
+    }
     guard !request.body.isEmpty, let mediaType = request.mediaType else { return conclude(request, key, 400, on: flow) }
+    // RFC 3261 §8.2.3. What is kept must be readable by terminals that come later, whatever they understand.
+    if let encoding = request[.contentEncoding], !ASCII.equalIgnoringCase(encoding, "identity") {
+      return conclude(request, key, 415, on: flow) { $0.append(.acceptEncoding, "identity") }
+    }
     // A node's alarms go to those who may watch its cameras, all or some of them.
     let isAlarm = directory.owner(of: name) == sender || directory.sees(name, sender)
     // RFC 3428 §8 allows more than 1300 bytes to who knows that no hop is open to congestion: this server gives
@@ -61,6 +69,7 @@ extension Rendezvous {
         messages: receivers.map { receiver in
           var message = content
           message.receiver = receiver
+          if isForGroup { message.topic = name }
           return message
         }, request: request, key: key, flow: flow))
     commitSoon()
@@ -69,6 +78,9 @@ extension Rendezvous {
 
   /// Who gets what `sender` writes to `name`; `nil` when it may not: unknown and forbidden names are not told apart.
   private func receivers(of name: String, from sender: String) -> [String]? {
+    if let members = directory.members(ofGroup: name) {
+      return members.contains(sender) ? members.subtracting([sender]).sorted() : nil
+    }
     if directory.owner(of: name) == sender { return directory.watchers(of: name).filter { $0 != sender }.sorted() }
     return directory.accounts[name] != nil && directory.mayReach(sender, name) ? [name] : nil
   }
@@ -118,8 +130,8 @@ extension Rendezvous {
     for each in incoming {
       let own = rest.prefix(each.messages.count)
       rest = rest.dropFirst(each.messages.count)
-      if own.count == 1, let verdict = own.first {
-        settle(each, verdict, &receivers)
+      if own.count == 1 || each.messages[0].topic != nil {
+        settle(each, own, &receivers)
       } else {
         settle(each, of: own, &receivers)
       }
@@ -127,30 +139,46 @@ extension Rendezvous {
     for receiver in receivers.sorted() { deliver(to: receiver) }
   }
 
-  private func settle(_ each: MessageTraffic.Incoming, _ verdict: MessageBox.Verdict, _ receivers: inout Set<String>) {
-    switch verdict {
-    case .full:
-      conclude(each.request, each.key, 480, on: each.flow) {
-        $0.append(.warning, self.warning("the receiver's mailbox is full"))
+  private func settle(
+    _ each: MessageTraffic.Incoming, _ verdicts: ArraySlice<MessageBox.Verdict>, _ receivers: inout Set<String>
+  ) {
+    var fresh: [Int64] = []
+    var known: Int64?
+    var isFull = false
+    var isAway = false
+    for (copy, verdict) in zip(each.messages, verdicts) {
+      switch verdict {
+      case .stored(let sequence):
+        fresh.append(sequence)
+        if subscriptions.hasTopic(copy.receiver) || !terminals(of: copy.receiver).isEmpty {
+          receivers.insert(copy.receiver)
+        } else {
+          isAway = true
+        }
+      case .known(let sequence): known = known ?? sequence
+      case .full: isFull = true
+      case .unavailable: return respond(to: each.request, 503, on: each.flow) { $0.retryAfter = 10 }
       }
-    case .unavailable: respond(to: each.request, 503, on: each.flow) { $0.retryAfter = 10 }
-    case .known(let sequence):
-      // It came again while its answer is being found out.
-      if let waiting = messages.awaiting[sequence], waiting.key == each.key { return }
-      accepted(each.request, each.key, 202, sequence, on: each.flow)
-    case .stored(let sequence):
-      counters.messages &+= 1
-      let receiver = each.messages[0].receiver
-      guard subscriptions.hasTopic(receiver) || !terminals(of: receiver).isEmpty else {
-        return accepted(each.request, each.key, 202, sequence, on: each.flow)
-      }
-      messages.awaiting[sequence] = MessageTraffic.Awaiting(
-        request: each.request, key: each.key, flow: each.flow, deadline: now + Self.deliveryPatience)
-      receivers.insert(receiver)
     }
+    counters.messages &+= UInt64(fresh.count)
+    guard let first = fresh.first else {
+      guard let known else {
+        return conclude(each.request, each.key, 480, on: each.flow) {
+          $0.append(.warning, self.warning("the receiver's mailbox is full"))
+        }
+      }
+      // It came again while its answer is being found out.
+      if let under = messages.awaitedUnder[known], messages.awaiting[under]?.key == each.key { return }
+      return accepted(each.request, each.key, 202, known, on: each.flow)
+    }
+    // Who is away, or has no room, has it later or not at all: nothing that waiting would tell.
+    guard !isAway, !isFull else { return accepted(each.request, each.key, 202, first, on: each.flow) }
+    messages.awaiting[first] = MessageTraffic.Awaiting(
+      open: Set(fresh), request: each.request, key: each.key, flow: each.flow, deadline: now + Self.deliveryPatience)
+    for sequence in fresh { messages.awaitedUnder[sequence] = first }
   }
 
-  /// A message to several: it is stored, and who has no room does without.
+  /// An alarm to several: it is stored, and who has no room does without.
   private func settle(
     _ each: MessageTraffic.Incoming, of verdicts: ArraySlice<MessageBox.Verdict>, _ receivers: inout Set<String>
   ) {
@@ -213,8 +241,8 @@ extension Rendezvous {
     }
   }
 
-  private func deliver(to account: String) {
-    for id in subscriptions.topicIDs(of: account) { notify(id) }
+  func deliver(to account: String) {
+    for id in subscriptions.ids(of: account, to: .topic) { notify(id) }
     // One that has just registered may be about to subscribe.
     guard messages.due[account] == nil else { return }
     for (terminal, contact) in terminals(of: account) { push(to: terminal, contact) }
@@ -235,7 +263,7 @@ extension Rendezvous {
     var from = NameAddress(URI(.sip, user: message.sender, host: configuration.domain))
     from.tag = random.token(8)
     request.from = from
-    request.to = NameAddress(URI(.sip, user: terminal.account, host: configuration.domain))
+    request.to = NameAddress(URI(.sip, user: message.topic ?? terminal.account, host: configuration.domain))
     // The same each time, so that a terminal that was asked twice can tell.
     request.callID = "m\(message.sequence)-\(mark([message.sender, message.identity]))@\(configuration.domain)"
     request.cseq = CSeq(1, .message)
@@ -261,15 +289,19 @@ extension Rendezvous {
     messages.delivered[MessageTraffic.Device(account: account, name: terminal)] = sequence
     commitSoon()
     counters.messagesDelivered &+= 1
-    guard let waiting = messages.awaiting.removeValue(forKey: sequence) else { return }
-    accepted(waiting.request, waiting.key, 200, sequence, on: waiting.flow)
+    guard let under = messages.awaitedUnder.removeValue(forKey: sequence) else { return }
+    messages.awaiting[under]?.open.remove(sequence)
+    guard messages.awaiting[under]?.open.isEmpty == true, let waiting = messages.awaiting.removeValue(forKey: under)
+    else { return }
+    accepted(waiting.request, waiting.key, 200, under, on: waiting.flow)
   }
 
   /// What a NOTIFY of the topic carries: always CPIM, as it has the sender, the time and the name of the message.
   func notificationBody(_ message: StoredMessage) -> [UInt8] {
     let id = message.identity.hasPrefix("id ") ? String(message.identity.dropFirst(3)) : "m\(message.sequence)"
     return CPIMMessage(
-      from: "sip:\(message.sender)@\(configuration.domain)", to: "sip:\(message.receiver)@\(configuration.domain)",
+      from: "sip:\(message.sender)@\(configuration.domain)",
+      to: "sip:\(message.topic ?? message.receiver)@\(configuration.domain)",
       dateTime: Timestamp.text(message.accepted), messageID: id, contentType: message.contentType, body: message.body
     ).serialized
   }
@@ -279,6 +311,7 @@ extension Rendezvous {
   func sweepMessages() {
     for (sequence, waiting) in messages.awaiting.sorted(by: { $0.key < $1.key }) where waiting.deadline <= now {
       messages.awaiting[sequence] = nil
+      for copy in waiting.open { messages.awaitedUnder[copy] = nil }
       accepted(waiting.request, waiting.key, 202, sequence, on: waiting.flow)
     }
     for account in messages.due.filter({ $0.value <= now }).map(\.key).sorted() {

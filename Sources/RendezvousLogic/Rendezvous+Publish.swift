@@ -101,7 +101,9 @@ extension Rendezvous {
   ) {
     guard let account = request.requestURI?.decodedUser else { return }
     let tag = random.token(16)
-    let changed = publications.store(
+    let named = Set(resources.map(\.serial)).union((old.flatMap { publications[$0] }?.resources ?? []).map(\.serial))
+    let shown = named.map { ($0, publications.carrier(of: $0)?.resource) }
+    _ = publications.store(
       resources, account: account, instance: binding.instance, flow: binding.flow,
       expires: now + .seconds(Int64(lifetime)), tag: tag, replacing: old)
     counters.publications &+= 1
@@ -115,7 +117,8 @@ extension Rendezvous {
     if old == nil {
       log(.info, "published", ("account", account), ("serials", resources.map(\.serial).joined(separator: ",")))
     }
-    serialsChanged(changed)
+    // A refresh alone changes nothing that anybody sees.
+    serialsChanged(shown.filter { publications.carrier(of: $0.0)?.resource != $0.1 }.map(\.0).sorted())
   }
 
   func refusePackage(_ request: Message, _ key: AnswerKey, on flow: Flow) {

@@ -40,6 +40,7 @@ extension Rendezvous {
     switch method {
     case .register: register(request, key, on: flow)
     case .publish where request.event?.package == Self.messagePackage: takeMessage(request, key, on: flow)
+    case .publish where isForContacts(request): changeContacts(request, key, on: flow)
     case .publish: publish(request, key, on: flow)
     case .subscribe: subscribe(request, key, on: flow)
     case .message where isForBroker(request): takeMessage(request, key, on: flow)

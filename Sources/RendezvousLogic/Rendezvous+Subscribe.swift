@@ -3,7 +3,7 @@ import EdgeCore
 import PIDF
 import SIP
 
-// The notifier (RFC 6665 §4.2) of presence (RFC 3856), who sees which serials come and go, and of messages.
+// The notifier (RFC 6665 §4.2) of presence (RFC 3856), who sees which serials and accounts come and go, and of messages.
 extension Rendezvous {
   func subscribe(_ request: Message, _ key: AnswerKey, on flow: Flow) {
     guard acceptsExtensions(of: request, on: flow) else { return }
@@ -96,7 +96,9 @@ extension Rendezvous {
     }
     guard let user = request.requestURI?.decodedUser else { return nil }
     if user == account { return .all }
-    return directory.mayWatch(account, user) ? .serial(user) : nil
+    if user == account + Self.contactsSuffix { return .contacts }
+    if directory.mayWatch(account, user) { return .serial(user) }
+    return directory.accounts[user] != nil && maySubscribe(account, user) ? .account(user) : nil
   }
 
   private func accept(_ request: Message, _ key: AnswerKey, _ lifetime: UInt32, on flow: Flow) {
@@ -119,7 +121,7 @@ extension Rendezvous {
 
   /// Sends the whole present state, or remembers to when a NOTIFY is still unanswered.
   ///
-  /// Of messages the oldest that the terminal has not had; when there is none more, that is told once.
+  /// Of messages the oldest that the terminal has not had; when all that waited at the SUBSCRIBE is given, that is told.
   func notify(_ id: Subscriptions.ID) {
     guard let known = subscriptions[id] else { return }
     guard !known.isWaiting else { return subscriptions.update(id) { $0.hasChanged = true } }
@@ -134,7 +136,7 @@ extension Rendezvous {
       subscription.hasChanged = false
       subscription.sequence &+= 1
       subscription.message = message?.sequence
-      subscription.isCaughtUp = message == nil
+      if message == nil { subscription.isCaughtUp = true }
     }
     guard let subscription = subscriptions[id] else { return }
     counters.notifications &+= 1
@@ -154,14 +156,15 @@ extension Rendezvous {
     request.append(.contact, NameAddress(ownURI(on: subscription.flow)).description)
     let isForMessages = subscription.subject == .topic
     request.event = Event(isForMessages ? Self.messagePackage : Self.package, id: subscription.eventID)
+    let isPending = isPending(subscription)
     if let reason = subscription.ending {
       request.subscriptionState = SubscriptionState(.terminated, reason: reason)
     } else {
       let left = max(0, (subscription.expires - now).wholeMilliseconds) / 1000
-      request.subscriptionState = SubscriptionState(.active, expires: UInt32(clamping: left))
+      request.subscriptionState = SubscriptionState(isPending ? .pending : .active, expires: UInt32(clamping: left))
     }
     // Who has just lost the right to see it is not told its state once more.
-    guard subscription.ending != "rejected", subscription.ending != "noresource" else { return request }
+    guard !isPending, subscription.ending != "rejected", subscription.ending != "noresource" else { return request }
     if isForMessages {
       if let message { request.setBody(notificationBody(message), type: CPIMMessage.mediaType) }
     } else {
@@ -171,20 +174,16 @@ extension Rendezvous {
   }
 
   private func document(for subscription: Subscriptions.Subscription) -> [UInt8] {
-    let serials: [String]
+    let account = subscription.account
     let entity: String
+    let tuples: [Presence.Tuple]
     switch subscription.subject {
-    case .serial(let serial): (serials, entity) = ([serial], serial)
-    case .all, .topic: (serials, entity) = (directory.visibleSerials(to: subscription.account), subscription.account)
+    case .serial(let serial): (entity, tuples) = (serial, [tuple(of: serial)])
+    case .account(let name): (entity, tuples) = (name, [presence(of: name)])
+    case .contacts: (entity, tuples) = (account + Self.contactsSuffix, contactTuples(of: account))
+    case .all, .topic: (entity, tuples) = (account, directory.visibleSerials(to: account).map { tuple(of: $0) })
     }
-    var presence = Presence(entity: "sip:\(entity)@\(configuration.domain)")
-    for serial in serials {
-      var tuple = publications.carrier(of: serial)?.resource ?? Presence.Tuple(serial: serial, isOpen: false)
-      // One tuple per serial, whatever the node called its own.
-      tuple.id = "t-" + serial
-      tuple.contact = "sip:\(serial)@\(configuration.domain)"
-      presence.tuples.append(tuple)
-    }
+    let presence = Presence(entity: "sip:\(entity)@\(configuration.domain)", tuples: tuples)
     let (text, left) = presence.serialized(limit: Self.maximumDocument)
     if left > 0 {
       log(.warning, "presence-shortened", ("account", subscription.account), ("left-out", "\(left)"))
@@ -192,12 +191,24 @@ extension Rendezvous {
     return Array(text.utf8)
   }
 
+  private func tuple(of serial: String) -> Presence.Tuple {
+    var tuple = publications.carrier(of: serial)?.resource ?? Presence.Tuple(serial: serial, isOpen: false)
+    // One tuple per serial, whatever the node called its own.
+    tuple.id = "t-" + serial
+    tuple.contact = "sip:\(serial)@\(configuration.domain)"
+    return tuple
+  }
+
   /// A message may be 65 535 bytes with its head.
   private static let maximumDocument = 58_000
 
   /// The answer to a NOTIFY, or `nil` for silence or a lost flow.
-  func notificationAnswered(_ id: Subscriptions.ID, _ status: StatusCode?) {
+  func notificationAnswered(_ id: Subscriptions.ID, _ status: StatusCode?, retryAfter: UInt32? = nil) {
     guard let subscription = subscriptions[id] else { return }
+    if let retryAfter, status?.isSuccess == false, status != 481, subscription.ending == nil {
+      let due = now + .seconds(Int64(min(max(retryAfter, 1), 3600)))
+      return subscriptions.update(id) { $0.retryAt = due }
+    }
     // RFC 6665 §4.2.2: an error without Retry-After, and silence, end the subscription.
     let isUnderstood = status?.isSuccess == true
     if isUnderstood, let sequence = subscription.message {
@@ -219,6 +230,15 @@ extension Rendezvous {
   }
 
   func expireSubscriptions() {
+    for id in subscriptions.dueAgain(at: now) {
+      subscriptions.update(id) { subscription in
+        subscription.retryAt = nil
+        subscription.isWaiting = false
+        // What it did not take counts as never told.
+        subscription.isCaughtUp = false
+      }
+      notify(id)
+    }
     for id in subscriptions.expired(at: now) {
       if subscriptions[id]?.ending == nil { end(id, "timeout") }
     }
@@ -250,6 +270,10 @@ extension Rendezvous {
       case .all:
         let account = subscription.account
         if new.visibleSerials(to: account) != old.visibleSerials(to: account) { notify(id) }
+      case .account(let name): reviewWatcher(id, of: name, changedFrom: old)
+      case .contacts:
+        let account = subscription.account
+        if new.contactList(of: account) != old.contactList(of: account) { notify(id) }
       }
     }
     serialsChanged(withdrawn)

@@ -16,7 +16,8 @@ import SIP
 /// device opened, to that device. Nothing is ever sent to an address that did not send first.
 ///
 /// The procedures are apart, by RFC: `+Receive`, `+Requests`, `+Authentication`, `+Register`,
-/// `+Publish`, `+Subscribe`, `+Messages`, `+Proxy`, `+Forwarding`, `+Flows`, `+Offline`.
+/// `+Publish`, `+Subscribe`, `+Messages`, `+Contacts`, `+Proxy`, `+Forwarding`, `+Flows`,
+/// `+Offline`.
 public final class Rendezvous {
   let configuration: Configuration
   let environment: Environment
@@ -39,6 +40,9 @@ public final class Rendezvous {
   var messages = MessageTraffic()
   var alarms = AlarmLimiter()
   var registrationWatch: RegistrationWatch?
+  /// Accounts that watchers were told are there.
+  var online: Set<String> = []
+  var contactRequests = ContactRequests()
 
   var strangers: RateLimiter
   var failures: RateLimiter
@@ -128,6 +132,7 @@ public final class Rendezvous {
     self.now = max(self.now, now)
     body()
     if hasService { flushRegistrations() }
+    tellPresence()
     if nextSweep == nil, hasTimedState { nextSweep = self.now + Self.sweepInterval }
     defer { outputs = [] }
     return outputs

@@ -16,10 +16,22 @@ struct Subscriptions {
 
   enum Subject: Hashable {
     case serial(String)
+    /// Another account: whether a terminal of it is there.
+    case account(String)
     /// Every serial the account may watch.
     case all
+    /// The account's contact list.
+    case contacts
     /// The messages to the account (`Event: im`).
     case topic
+
+    /// Whose coming and going it is about, when that is one name.
+    var name: String? {
+      switch self {
+      case .serial(let name), .account(let name): name
+      case .all, .contacts, .topic: nil
+      }
+    }
   }
 
   struct Subscription {
@@ -40,12 +52,14 @@ struct Subscriptions {
     var remoteSequence: UInt32
     /// One NOTIFY at a time: a change meanwhile waits for its answer, and several make one.
     var isWaiting = false
+    /// When the watcher, which could not take it, wants the NOTIFY once more.
+    var retryAt: Instant?
     var hasChanged = false
     /// The device, for messages: each is given to it once.
     var terminal = ""
     /// The message in the NOTIFY that was not answered yet.
     var message: Int64?
-    /// It was told that nothing more waits.
+    /// It was told, since its last SUBSCRIBE, that nothing more waits.
     var isCaughtUp = false
     /// Set once the last NOTIFY is due: why it ends.
     var ending: String?
@@ -53,8 +67,11 @@ struct Subscriptions {
 
   private var byID: [ID: Subscription] = [:]
   private var ofAccount: [String: Set<ID>] = [:]
-  private var ofSerial: [String: Set<ID>] = [:]
+  private var ofName: [String: Set<ID>] = [:]
   private var ofFlow: [Flow: Set<ID>] = [:]
+
+  /// Accounts that have gained or lost a subscription to their messages since this was last emptied.
+  var changedTopics: Set<String> = []
 
   var count: Int { byID.count }
 
@@ -66,13 +83,14 @@ struct Subscriptions {
       if let old = byID[id] {
         Self.remove(id, from: &ofAccount, at: old.account)
         Self.remove(id, from: &ofFlow, at: old.flow)
-        if case .serial(let serial) = old.subject { Self.remove(id, from: &ofSerial, at: serial) }
+        if let name = old.subject.name { Self.remove(id, from: &ofName, at: name) }
       }
+      if let changed = byID[id] ?? newValue, changed.subject == .topic { changedTopics.insert(changed.account) }
       byID[id] = newValue
       guard let newValue else { return }
       ofAccount[newValue.account, default: []].insert(id)
       ofFlow[newValue.flow, default: []].insert(id)
-      if case .serial(let serial) = newValue.subject { ofSerial[serial, default: []].insert(id) }
+      if let name = newValue.subject.name { ofName[name, default: []].insert(id) }
     }
   }
 
@@ -97,10 +115,10 @@ struct Subscriptions {
 
   func ids(of account: String) -> [ID] { (ofAccount[account] ?? []).sorted() }
 
-  /// Those that watch one of `serials` by name, in a fixed order.
-  func ids(watching serials: [String]) -> [ID] {
+  /// Those that watch one of `names`, serials or accounts, in a fixed order.
+  func ids(watching names: [String]) -> [ID] {
     var found: Set<ID> = []
-    for serial in serials { found.formUnion(ofSerial[serial] ?? []) }
+    for name in names { found.formUnion(ofName[name] ?? []) }
     return found.sorted()
   }
 
@@ -111,15 +129,19 @@ struct Subscriptions {
     return found.sorted()
   }
 
-  /// The account's subscriptions to its messages, in a fixed order.
-  func topicIDs(of account: String) -> [ID] {
-    (ofAccount[account] ?? []).filter { byID[$0]?.subject == .topic }.sorted()
+  /// The account's subscriptions to one of its own things, in a fixed order.
+  func ids(of account: String, to subject: Subject) -> [ID] {
+    (ofAccount[account] ?? []).filter { byID[$0]?.subject == subject }.sorted()
   }
 
   func hasTopic(_ account: String) -> Bool { ofAccount[account]?.contains { byID[$0]?.subject == .topic } ?? false }
 
   func hasTopic(_ account: String, on flow: Flow) -> Bool {
     ofFlow[flow]?.contains { byID[$0]?.subject == .topic && byID[$0]?.account == account } ?? false
+  }
+
+  func dueAgain(at now: Instant) -> [ID] {
+    byID.filter { $0.value.retryAt.map { $0 <= now } ?? false }.map(\.key).sorted()
   }
 
   func expired(at now: Instant) -> [ID] { byID.filter { $0.value.expires <= now }.map(\.key).sorted() }

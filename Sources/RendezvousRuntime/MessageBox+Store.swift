@@ -20,8 +20,8 @@ extension MessageBox {
           let verdicts = try store.commit(
             messages.map { message in
               MessageStore.Message(
-                receiver: message.receiver, sender: message.sender, identity: message.identity,
-                contentType: message.contentType, body: message.body, accepted: now)
+                receiver: message.receiver, topic: message.topic, sender: message.sender,
+                identity: message.identity, contentType: message.contentType, body: message.body, accepted: now)
             },
             deliveries.map { .init(account: $0.account, terminal: $0.terminal, sequence: $0.sequence) }, now: now)
           return verdicts.map { verdict in
@@ -38,7 +38,7 @@ extension MessageBox {
           let now = MonotonicClock.wallClockSeconds
           return try store.next(for: account, terminal: terminal, after: after, now: now).map { message in
             StoredMessage(
-              sequence: message.sequence, receiver: message.receiver, sender: message.sender,
+              sequence: message.sequence, receiver: message.receiver, topic: message.topic, sender: message.sender,
               identity: message.identity, contentType: message.contentType, body: message.body,
               accepted: message.accepted)
           }

@@ -65,6 +65,7 @@ public final class Server {
         hashes: .openSSL, flowKey: flowKey,
         claim: { serial, account in Self.claim(serial, account, store, log) },
         parsePresence: { try? Presence(parsing: $0) }, mailbox: .keeping(in: MessageStore(sharing: store), log: log))
+      environment.contacts = .keeping(in: store, log: log)
       environment.relays = { relays.offers(for: $0) }
       environment.signalled = { relays.onSignalled?($0, $1) }
       environment.hasOfflineService = OfflineRuntime.isWanted(configuration)

@@ -6,6 +6,8 @@ public final class MessageStore {
   public struct Message: Hashable, Sendable {
     public var sequence: Int64
     public var receiver: String
+    /// The group it was sent to, of which the receiver is a member; `nil` when it was for the receiver alone.
+    public var topic: String?
     public var sender: String
     /// Unique for the sender.
     public var identity: String
@@ -15,11 +17,12 @@ public final class MessageStore {
     public var accepted: Int64
 
     public init(
-      sequence: Int64 = 0, receiver: String, sender: String, identity: String, contentType: String, body: [UInt8],
-      accepted: Int64
+      sequence: Int64 = 0, receiver: String, topic: String? = nil, sender: String, identity: String,
+      contentType: String, body: [UInt8], accepted: Int64
     ) {
       self.sequence = sequence
       self.receiver = receiver
+      self.topic = topic
       self.sender = sender
       self.identity = identity
       self.contentType = contentType
@@ -152,12 +155,12 @@ public final class MessageStore {
     guard try hasRoom(message.receiver, size) else { return .refused }
     try database.query(
       """
-      INSERT INTO \(table) (receiver, sender, identity, content_type, body, accepted)
-      SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE \(isReceiver)
+      INSERT INTO \(table) (receiver, sender, identity, content_type, body, accepted, topic)
+      SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE \(isReceiver)
       """,
       [
         .text(message.receiver), .text(message.sender), .text(message.identity), .text(message.contentType),
-        .blob(message.body), .integer(message.accepted),
+        .blob(message.body), .integer(message.accepted), message.topic.map { .text($0) } ?? .null,
       ])
     guard database.changedRows == 1 else { return .refused }
     waitingOf[message.receiver]?.messages += 1
@@ -208,13 +211,13 @@ public final class MessageStore {
     var found: Message?
     try database.query(
       """
-      SELECT sequence, receiver, sender, identity, content_type, body, accepted FROM \(table)
+      SELECT sequence, receiver, sender, identity, content_type, body, accepted, topic FROM \(table)
       WHERE receiver=? AND sequence>? AND body IS NOT NULL AND accepted>? ORDER BY sequence LIMIT 1
       """, [.text(account), .integer(cursor), .integer(now - limits.lifetime)]
     ) { row in
       found = Message(
-        sequence: row.integer(0), receiver: row.text(1), sender: row.text(2), identity: row.text(3),
-        contentType: row.text(4), body: row.blob(5), accepted: row.integer(6))
+        sequence: row.integer(0), receiver: row.text(1), topic: row.optionalText(7), sender: row.text(2),
+        identity: row.text(3), contentType: row.text(4), body: row.blob(5), accepted: row.integer(6))
     }
     return found
   }

@@ -75,6 +75,7 @@ enum Schema {
       content_type TEXT NOT NULL,
       body BLOB,
       accepted INTEGER NOT NULL,
+      topic TEXT,
       UNIQUE (sender, receiver, identity)
     ) STRICT;
     CREATE INDEX large_message_receiver ON large_message (receiver, sequence) WHERE body IS NOT NULL;

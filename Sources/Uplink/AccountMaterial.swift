@@ -56,7 +56,7 @@ public struct AccountMaterial {
       }
     let agent = UserAgentConfiguration(
       account: account.account, domain: account.domain, password: password, transport: transport,
-      instance: instance, registers: registers)
+      instance: instance, registers: registers, allowsMD5: account.allowsMD5)
     var uplink = Uplink.Configuration(
       agent: agent, host: account.uri.server.host, port: account.uri.server.port, trust: trust)
     if let relay = account.messageRelay {

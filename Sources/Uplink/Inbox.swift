@@ -14,6 +14,8 @@ public final class Inbox {
     public var id: String
     /// Account name, or the URI of somebody at another domain.
     public var from: String
+    /// Account or group it was sent to; empty when that was not told.
+    public var to: String
     /// RFC 3339; when the server took it.
     public var date: String
     /// Type and subtype.
@@ -29,12 +31,15 @@ public final class Inbox {
       var members = [
         JSONValue.Member("id", .string(id)), JSONValue.Member("from", .string(from)),
         JSONValue.Member("date", .string(date)), JSONValue.Member("type", .string(type)),
-        JSONValue.Member("text", .string(text)),
+        JSONValue.Member("text", .string(text)), JSONValue.Member("to", .string(to)),
       ]
       if let alarm { members.append(JSONValue.Member("alarm", alarm.referenceJSON)) }
       if !file.utf8.isEmpty { members.append(JSONValue.Member("file", .string(file))) }
       return .object(members)
     }
+
+    /// Not for a group the account is in.
+    public func isFor(_ account: String) -> Bool { to.utf8.isEmpty || to == account }
   }
 
   public enum Verdict {
@@ -75,17 +80,21 @@ public final class Inbox {
 
   /// Takes a message to keep; durable when it returns.
   public func take(_ message: IncomingMessage, now: Int64, domain: String) -> Verdict {
-    var entry = Entry(id: message.id, from: message.sender, date: "", type: "", text: "")
+    var entry = Entry(id: message.id, from: message.sender, to: "", date: "", type: "", text: "")
     var content = message.body
     var type = message.contentType
     if let wrapped = CPIMMessage(message.body) {
       content = wrapped.body
       type = wrapped.contentType
       entry.from = Self.account(in: wrapped.from, domain)
+      entry.to = Self.account(in: wrapped.to, domain)
       entry.date = wrapped.dateTime
       if !wrapped.messageID.utf8.isEmpty { entry.id = wrapped.messageID }
     }
     if entry.date.utf8.isEmpty { entry.date = Timestamp.text(now) }
+    // Receipts (RFC 5438) and "is typing" (RFC 3994) say something about messages, and are none.
+    let isNotice = type.hasPrefix("message/imdn+xml") || type.hasPrefix("application/im-iscomposing+xml")
+    if isNotice { return .known }
     entry.type = ASCII.lowercased(String(decoding: type.utf8.prefix { $0 != 0x3B && $0 != 0x20 }, as: UTF8.self))
     entry.alarm = AlarmEvent(contentType: type)
     guard !known.contains(Self.name(entry)) else { return .known }
@@ -162,7 +171,8 @@ public final class Inbox {
       else { continue }
       entries.append(
         Entry(
-          id: id, from: from, date: value["date"]?.text ?? "", type: value["type"]?.text ?? "",
+          id: id, from: from, to: value["to"]?.text ?? "", date: value["date"]?.text ?? "",
+          type: value["type"]?.text ?? "",
           text: value["text"]?.text ?? "", alarm: value["alarm"].flatMap { AlarmEvent(reference: $0) },
           file: value["file"]?.text ?? ""))
     }

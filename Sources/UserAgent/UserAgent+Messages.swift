@@ -47,6 +47,19 @@ extension UserAgent {
     return start(request, for: .message(handle), at: now, into: &out) == nil ? nil : handle
   }
 
+  /// Publishes to one of the account's own presentities what is no state of this agent, such as a change of its contact
+  /// list (RFC 3903). As ``sendMessage(to:contentType:body:at:into:)`` otherwise.
+  public mutating func publishOnce(
+    to user: String, event: String, contentType: String, body: [UInt8], at now: Instant, into out: inout UserAgentOutbox
+  ) -> MessageHandle? {
+    guard state == .ready else { return nil }
+    let handle = MessageHandle(number: nextNumber())
+    var request = newRequest(.publish, to: URI(.sip, user: user, host: configuration.domain))
+    request.event = Event(event)
+    request.setBody(body, type: contentType)
+    return start(request, for: .message(handle), at: now, into: &out) == nil ? nil : handle
+  }
+
   /// Subscribes to what is sent to the account, for as long as the agent lives.
   public mutating func subscribeToMessages(
     at now: Instant, into out: inout UserAgentOutbox

@@ -10,10 +10,15 @@ import UserAgent
 
 /// `edge inbox`: the messages to this account.
 public enum InboxProgram {
-  /// How long the server may take to hand over what waits, log-in and all.
-  private static let patience = Duration.seconds(15)
   /// How long the server may take to call with a large message, once it has said that nothing else waits.
   private static let callPatience = Duration.milliseconds(500)
+  /// After which a server of another make, which has no broker to say so, has nothing more.
+  private static let silence = Duration.seconds(2)
+
+  /// RFC 6665 §4.2.1.1: 489; servers without any events say 405 or 501, and some proxies look for a user: 404.
+  private static func isUnknownPackage(_ status: StatusCode?) -> Bool {
+    status == 489 || status == 405 || status == 501 || status == 404
+  }
 
   /// - Parameters:
   ///   - follows: go on until SIGINT or SIGTERM; else until nothing more waits.
@@ -46,79 +51,52 @@ public enum InboxProgram {
       throw SetupProblem("the messages cannot be kept: \(error)", exitCode: .no)
     }
     if includesKept { for entry in inbox.entries { show(entry) } }
-    var result = ExitCode.unreachable
     do throws(SystemError) {
-      let reactor = try Reactor()
-      let resolver = NameResolver(reactor: reactor)
-      let uplink = Uplink(reactor: reactor, resolver: resolver, configuration: material.uplink)
-      var isDone = false
-      let finish = { (code: ExitCode, why: String?) in
-        guard !isDone else { return }
-        isDone = true
-        if let why { progress.fail(why) }
-        result = code
-        uplink.onStopped = { reactor.stop() }
-        uplink.stop()
-      }
-      let signals = try SignalSource(reactor: reactor, signals: [.interrupt, .terminate]) { _ in finish(.fine, nil) }
-      var attempts = 0
+      let link = try CommandLink(account, material, follows: follows, progress: progress)
+      let uplink = link.uplink
       let take = { (message: IncomingMessage) -> Bool in
         switch inbox.take(message, now: MonotonicClock.wallClockSeconds, domain: account.domain) {
         case .taken(let entry): show(entry)
         case .known: break
         case .failed(let why):
-          finish(.no, "a message cannot be kept: \(why)")
+          link.finish(.no, "a message cannot be kept: \(why)")
           return false
         }
         return true
       }
       let receiver = MessageReceiver(
-        MSRPDialer(uplink: uplink, reactor: reactor, resolver: resolver), take: take)
+        MSRPDialer(uplink: uplink, reactor: link.reactor, resolver: link.resolver), take: take)
+      var isPlain = false
       // A call with what did not fit into one message may come right behind the last of those, or another call.
       var endsSoon: Reactor.TimerToken?
       let endSoon = {
         guard !follows else { return }
-        if let endsSoon { reactor.cancel(endsSoon) }
-        endsSoon = reactor.schedule(after: callPatience) { if !receiver.isBusy { finish(.fine, nil) } }
+        if let endsSoon { link.reactor.cancel(endsSoon) }
+        endsSoon = link.reactor.schedule(after: isPlain ? silence : callPatience) {
+          if !receiver.isBusy { link.finish(.fine) }
+        }
       }
-      uplink.onEvent = { event in
+      link.onEvent = { event in
         switch event {
         case .messageReceived(let handle, let message):
           let isKept = take(message)
           uplink.perform { $0.answerMessage(handle, isKept ? 200 : 500, at: $1, into: &$2) }
+          if isPlain { endSoon() }
         case .incomingCall(let handle, let call):
           if !receiver.receive(handle, call) { uplink.perform { $0.refuse(handle, 488, at: $1, into: &$2) } }
         case .callEnded(let handle, _): if receiver.ended(handle) { endSoon() }
         case .notified: endSoon()
-        case .subscriptionEnded(_, let status):
-          let isPassword = status == 401 || status == 407 || status == 403
-          finish(
-            isPassword ? .notAllowed : .no,
-            isPassword
-              ? "account '\(account.account)' or its password is refused by \(account.uri)"
-              : "the server refused: \(status.map { "\($0.value) \($0.reason)" } ?? "ended")")
-        case .linkDown(let failure, let retryIn):
-          attempts += 1
-          let why = uplink.lastTLSFailure?.description ?? failure.text
-          if failure.isPermanent || !follows && attempts > 2 {
-            finish(failure == .badPassword ? .notAllowed : .unreachable, why)
-          } else if follows {
-            progress.say("\(why); trying again in \(retryIn.wholeMilliseconds / 100 * 100) ms")
-          }
+        case .subscriptionEnded(_, let status) where !isPlain && isUnknownPackage(status):
+          isPlain = true
+          progress.say("\(account.uri) has no message broker: logged in as a plain SIP client")
+          endSoon()
+        case .subscriptionEnded(_, let status): link.finishRefused(status)
         default: break
         }
       }
-      uplink.start()
-      _ = uplink.perform { $0.subscribeToMessages(at: $1, into: &$2) }
-      if !follows {
-        let limit = patience.components.seconds
-        _ = reactor.schedule(after: patience) { finish(.unreachable, "\(account.uri) did not answer in \(limit) s") }
-      }
-      try reactor.run()
-      signals.close()
+      return try link.run { _ = uplink.perform { $0.subscribeToMessages(at: $1, into: &$2) } }
     } catch {
       throw SetupProblem("\(error)", exitCode: .unreachable)
     }
-    return result
   }
 }

@@ -76,6 +76,8 @@ public enum SendProgram {
       var isUp = false
       var isSending = false
       var retry: (() -> Void)?
+      // A plain SIP client, reached through a server that passes on what it gets, may know nothing of CPIM.
+      var isPlain = false
       let send = {
         guard isUp, !isSending, !isDone else { return }
         isSending = true
@@ -84,6 +86,11 @@ public enum SendProgram {
           switch outcome {
           // The server is in trouble, or the way to it is: it is asked again, and knows the message if it has it.
           case .refused(nil), .refused(503), .refused(408), .failed(0, _), .failed(408, _): retry?()
+          case .refused(415) where message.serialized.count <= MessageSender.maximumPage:
+            isPlain = true
+            _ = uplink.perform {
+              $0.sendMessage(to: receiver, contentType: contentType, body: content, at: $1, into: &$2)
+            }
           default: finish(self.answer(outcome, receiver, account.account, isLarge: message.serialized.count > 1300))
           }
         }
@@ -96,6 +103,10 @@ public enum SendProgram {
         case .linkUp:
           isUp = true
           send()
+        case .messageAnswered(_, let status) where isPlain:
+          let outcome: MessageSender.Outcome =
+            status == 202 ? .stored : status?.isSuccess == true ? .delivered : .refused(status)
+          finish(self.answer(outcome, receiver, account.account, isLarge: false))
         case .incomingCall(let handle, _): uplink.perform { $0.refuse(handle, 480, at: $1, into: &$2) }
         case .linkDown(let failure, _):
           isUp = false

@@ -16,6 +16,7 @@ final class TestProgram {
   var send: SendOptions?
   var inbox: InboxOptions?
   var camera: CameraOptions?
+  var contacts: ContactsOptions?
 
   func callAsFunction(_ words: String...) -> ExitCode { callAsFunction(words) }
 
@@ -49,6 +50,10 @@ final class TestProgram {
       camera: {
         self.camera = $0
         return .fine
+      },
+      contacts: {
+        self.contacts = $0
+        return .fine
       })
     let console = Console(output: { self.output += $0 }, error: { self.error += $0 })
     return EdgeProgram(commands: commands, console: console).main(words)
@@ -59,7 +64,8 @@ final class TestProgram {
 struct EdgeProgramTests {
   /// EDGE_UPDATE_SNAPSHOTS=1 writes the files anew.
   @Test(arguments: [
-    "", "run", "status", "view", "devices", "camera", "tunnel", "send", "inbox", "events", "doctor", "demo", "version",
+    "", "run", "status", "view", "devices", "camera", "tunnel", "send", "inbox", "events", "contacts", "doctor",
+    "demo", "version",
   ])
   func `help is as the snapshot has it, plain ASCII, on standard output`(command: String) throws {
     let program = TestProgram()

@@ -40,6 +40,11 @@ class Sipp(Case):
         done = self.sipp("messages.xml", "old-phone", "opensesame", "t1", 1)
         self.assertEqual(done.returncode, 0, f"{done.stdout[-1500:]}{self.told()}")
 
+    def test_it_publishes_a_device_and_watches_it(self):
+        self.server.account("old-box", password="opensesame", node=True, md5=True)
+        done = self.sipp("presence.xml", "old-box", "opensesame", "t1", 1)
+        self.assertEqual(done.returncode, 0, f"{done.stdout[-1500:]}{self.told()}")
+
     def test_a_wrong_password_is_refused(self):
         done = self.sipp("refused.xml", "old-phone", "guess", calls=2)
         self.assertEqual(done.returncode, 0, f"{done.stdout[-1500:]}{self.told()}")

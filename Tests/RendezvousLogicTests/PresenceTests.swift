@@ -388,6 +388,48 @@ struct WatchingTests {
     #expect(world.rendezvous.snapshot(at: world.now).subscriptions == 0)
   }
 
+  @Test func `a watcher that asks for a while gets the state of then`() {
+    let (world, node, viewer) = setUp()
+    let first = viewer.send(viewer.subscription("CAM-1"))[1]
+    viewer.answer(first, 503) { $0.retryAfter = 5 }
+    node.publish("CAM-1")
+    world.advance(.seconds(4))
+    #expect(viewer.received().isEmpty)
+    world.advance(.seconds(3))
+    let again = viewer.received()
+    #expect(again.map(\.method) == [.notify] && again[0].open("CAM-1") == ["CAM-1"])
+    viewer.answer(again[0], 200)
+    #expect(world.rendezvous.snapshot(at: world.now).subscriptions == 1)
+  }
+
+  @Test func `a refreshed publication is nothing new to a watcher`() {
+    let (_, node, viewer) = setUp()
+    let tag = node.publish("CAM-1").sipETag
+    viewer.answer(viewer.send(viewer.subscription("CAM-1"))[1], 200)
+    let next = node.publish("", match: tag).sipETag
+    #expect(viewer.received().isEmpty)
+    node.publish("-CAM-1", match: next)
+    #expect(viewer.received().first?.open("CAM-1") == [])
+  }
+
+  @Test(arguments: [SIP.Method.subscribe, .publish, .message])
+  func `nothing is done for who has not shown who it is`(method: SIP.Method) {
+    let (world, node, viewer) = setUp()
+    _ = node.publish("CAM-1")
+    viewer.answer(viewer.send(viewer.subscription("CAM-1"))[1], 200)
+    let stranger = Peer(world, "alice", on: world.connect(.udp))
+    for package in ["presence", "im"] {
+      var message = stranger.request(method, "alice")
+      message.event = Event(package)
+      message.setBody(Array("CAM-1".utf8), type: "text/plain")
+      world.deliver(message, on: stranger.flow)
+      let answers = stranger.received()
+      let refusals = package == "im" && method != .message ? [489] : [method == .message ? 407 : 401]
+      #expect(answers.map { $0.status?.value } == refusals)
+    }
+    #expect(viewer.received().isEmpty)
+  }
+
   @Test func `what cannot be watched is refused with what can`() {
     let (_, _, viewer) = setUp()
     var message = viewer.subscription("CAM-1")

@@ -22,11 +22,18 @@ final class World {
   var closed: [Flow] = []
   var logs: [LogEntry] = []
   let relay = Relay()
+  let book = Book()
   private var lastPort: UInt16 = 40_000
 
   /// What the relay was told.
   final class Relay {
     var signalled: [String: [IPAddress]] = [:]
+  }
+
+  /// Where contact lists are kept.
+  final class Book {
+    var isBroken = false
+    var verdict: ContactBook.Verdict { isBroken ? .unavailable : .kept }
   }
 
   init(mailbox: MessageBox? = nil, offline: Bool = false, _ change: (inout Configuration) -> Void = { _ in }) {
@@ -49,6 +56,8 @@ final class World {
     environment.hasOfflineService = offline
     environment.relays = { ["<turn:203.0.113.1:3478>;username=\"1:\($0)\";password=p"] }
     environment.signalled = { [relay] in relay.signalled[$0, default: []] += $1 }
+    environment.contacts = ContactBook(
+      want: { [book] _, _ in book.verdict }, part: { [book] _, _ in book.verdict })
     rendezvous = Rendezvous(
       configuration: configuration, directory: directory, environment: environment, random: SeededRandom(seed: 1))
   }
@@ -61,12 +70,19 @@ final class World {
     return Directory.Account(ha1SHA256: ha1(.sha256), ha1MD5: md5 ? ha1(.md5) : nil, isNode: isNode)
   }
 
-  /// A stand-in for the XML reader: one serial per line; `-` in front means closed.
+  /// A stand-in for the XML reader: one serial per line; `-` in front means closed. With an `@` it is a contact, and a
+  /// relation may stand behind it.
   static func parse(_ body: [UInt8]) -> Presence? {
     let text = String(decoding: body, as: UTF8.self)
     guard !text.contains("<") else { return nil }
     let tuples = text.split(separator: "\n").map { line in
-      line.hasPrefix("-")
+      let words = line.drop { $0 == "-" }.split(separator: " ")
+      if words[0].contains("@") {
+        return Presence.Tuple(
+          serial: "", relation: words.count > 1 ? String(words[1]) : "", isOpen: !line.hasPrefix("-"),
+          contact: "sip:" + words[0])
+      }
+      return line.hasPrefix("-")
         ? Presence.Tuple(serial: String(line.dropFirst()), isOpen: false)
         : Presence.Tuple(serial: String(line), type: "v4l2")
     }

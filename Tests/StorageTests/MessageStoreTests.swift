@@ -109,4 +109,17 @@ struct MessageStoreTests {
     _ = try accounts.remove(account: "anna")
     #expect(try store.waiting() == 0)
   }
+
+  @Test func `a message to a group is stored for each member, and says for which group`() throws {
+    let copies = ["anna", "ben", "nobody"].map {
+      MessageStore.Message(
+        receiver: $0, topic: "family", sender: "ben", identity: "one", contentType: "text/plain", body: [1],
+        accepted: 10)
+    }
+    let verdicts = try store.commit(copies, [], now: 10)
+    #expect(verdicts.map { if case .stored = $0 { true } else { false } } == [true, true, false])
+    #expect(try store.next(for: "ben", terminal: "box", now: 10)?.topic == "family")
+    #expect(
+      try store.commit(copies, [], now: 10).map { if case .known = $0 { true } else { false } } == [true, true, false])
+  }
 }

@@ -87,4 +87,20 @@ struct MessageTests {
     #expect(subscribe.contact?.instance?.hasPrefix("urn:uuid:") == true)
     #expect(subscribe.body == Array("gate-box".utf8))
   }
+
+  @Test func `a change of a list is published once, under its own name, and its answer told`() throws {
+    let world = World()
+    world.logIn()
+    world.sent.removeAll()
+    world.do {
+      _ = $0.publishOnce(
+        to: "gate-box+contacts", event: "presence", contentType: "application/pidf+xml", body: [0x3C], at: $1, into: &$2
+      )
+    }
+    let request = try #require(world.next(.publish))
+    #expect(request.event?.package == "presence")
+    #expect(request.requestURI?.decodedUser == "gate-box+contacts" && request.body == [0x3C])
+    world.answer(request, 202)
+    #expect(answers(world) == [202])
+  }
 }
