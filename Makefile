@@ -47,8 +47,7 @@ interop: packages ## peers from packages: sipp, aiortc
 grid: packages ## measures every pair of NATs in network namespaces and prints the table
 	@Tests/run grid
 
-bench: ## prints the figures and holds them to their budgets
-	@Firmware/install-packages bench
+bench: packages ## prints the figures and holds them to their budgets
 	@Tests/run bench
 
 fuzz: packages ## every fuzzer for a few seconds, after the inputs kept from earlier runs

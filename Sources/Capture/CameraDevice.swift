@@ -215,10 +215,12 @@ public final class CameraDevice {
     let memory = buffers[Int(buffer.index)]
     let used = min(bytesUsed, memory.length)
     guard used >= expectedBytes else { return .bad(.short(bytes: used, expected: expectedBytes)) }
-    let info = FrameInfo(
+    let stamp = Self.stamp(buffer)
+    var info = FrameInfo(
       format: picture, sequence: buffer.sequence,
       // A driver that does not count, or starts over, has not missed billions.
-      missed: missed < 1 << 16 ? missed : 0, captured: Self.captureTime(buffer))
+      missed: missed < 1 << 16 ? missed : 0, captured: stamp ?? MonotonicClock.now)
+    info.isStamped = stamp != nil
     let bytes = UnsafeRawBufferPointer(start: memory.start, count: used).bytes
     if picture.pixelFormat.isCompressed {
       guard picture.pixelFormat == .h264 ? H264.isAccessUnit(bytes) : JPEG.isPicture(bytes) else {
@@ -236,16 +238,16 @@ public final class CameraDevice {
     return .frame
   }
 
-  /// The driver's time stamp when it is one of the monotonic clock, which stands still in a suspend; else now.
-  private static func captureTime(_ buffer: v4l2_buffer) -> Instant {
+  /// The driver's time stamp when it is one of the monotonic clock, which stands still in a suspend.
+  private static func stamp(_ buffer: v4l2_buffer) -> Instant? {
     let now = MonotonicClock.now
-    guard buffer.flags & BufferFlag.timestampMask == BufferFlag.timestampMonotonic else { return now }
+    guard buffer.flags & BufferFlag.timestampMask == BufferFlag.timestampMonotonic else { return nil }
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     let monotonic = Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     let (seconds, overflow) = Int64(buffer.timestamp.tv_sec).multipliedReportingOverflow(by: 1_000_000_000)
     let age = monotonic &- (seconds &+ Int64(buffer.timestamp.tv_usec) &* 1000)
-    guard !overflow, age >= 0, age < 10_000_000_000 else { return now }
+    guard !overflow, age >= 0, age < 10_000_000_000 else { return nil }
     return Instant(nanoseconds: now.nanoseconds - age)
   }
 

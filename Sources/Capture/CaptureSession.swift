@@ -28,10 +28,11 @@ public final class CaptureSession: FrameSource {
       try self.init(
         reactor: reactor, name: "testcard",
         producer: TestCardProducer(format: format, framesPerSecond: framesPerSecond), onFrame: onFrame)
-    case .file(let path, let loop, let framesPerSecond):
+    case .file(let path, let loop, let width, let height, let framesPerSecond):
       try self.init(
         reactor: reactor, name: "file",
-        producer: FileProducer(path: path, loop: loop, framesPerSecond: framesPerSecond), onFrame: onFrame)
+        producer: FileProducer(
+          path: path, loop: loop, width: width, height: height, framesPerSecond: framesPerSecond), onFrame: onFrame)
     }
   }
 
@@ -183,12 +184,16 @@ final class CaptureRunner {
     var badInARow = 0
     while isWanted(starts) {
       var missed: UInt32 = 0
+      var isStamped = false
       let step = try producer.next(control.wakeUp) { info, bytes in
         missed = info.missed
-        if !isStreaming {
+        isStamped = info.isStamped
+        if !isStreaming || info.format != lastFormat {
           isStreaming = true
           lastFormat = info.format
-          report(.state(.streaming(format)))
+          var now = format
+          now.picture = info.format
+          report(.state(.streaming(now)))
         }
         onFrame(info, bytes)
       }
@@ -199,6 +204,7 @@ final class CaptureRunner {
         control.count {
           $0.frames += 1
           $0.missedFrames += UInt64(missed)
+          if isStamped { $0.stampedFrames += 1 }
         }
       case .bad(let frame):
         badInARow += 1
@@ -227,9 +233,8 @@ final class CaptureRunner {
 
   /// Who watched pictures sees that there are none; one a second, for those who come later.
   private func standIn(until deadline: Instant, _ starts: Int) {
-    guard let format = lastFormat, let picture = Placeholder.picture(format) else {
-      return rest(until: deadline, starts)
-    }
+    guard let format = lastFormat else { return rest(until: deadline, starts) }
+    let picture = Placeholder.picture(format)
     while isWanted(starts) {
       let now = MonotonicClock.now
       guard now < deadline else { return }

@@ -10,6 +10,8 @@ public struct FrameInfo: Hashable, Sendable {
   public var missed: UInt32
   /// When it was captured, on the clock of ``Reactor/now``.
   public var captured: Instant
+  /// Whether that is the driver's time stamp.
+  public var isStamped = false
   /// Stands for the pictures of a source that gives none.
   public var isPlaceholder: Bool
 

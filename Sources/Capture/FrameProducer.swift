@@ -149,13 +149,17 @@ final class TestCardProducer: FrameProducer {
   func close() { card = nil }
 }
 
-/// A y4m file, every picture of it, at a steady rate.
+/// A file of pictures, every one of them, at a steady rate.
 final class FileProducer: FrameProducer {
   private let path: String
   private let loop: Bool
   private let framesPerSecond: Int?
+  private let size: (width: Int, height: Int)?
   private var file: InputFile?
   private var reader = Y4MReader()
+  /// In the place of `reader`, for JPEG and H.264.
+  private var compressed: CompressedReader?
+  private var format: PictureFormat?
   private var pending: [UInt8]?
   private var pacer = Pacer(start: .zero, rateNumerator: 1, rateDenominator: 1)
   private var sequence: UInt32 = 0
@@ -164,7 +168,8 @@ final class FileProducer: FrameProducer {
   /// Behind by more than this, the file goes on from there instead of catching up in a burst.
   private static let lagLimit = Duration.seconds(1)
 
-  init(path: String, loop: Bool, framesPerSecond: Int?) {
+  init(path: String, loop: Bool, width: Int? = nil, height: Int? = nil, framesPerSecond: Int?) {
+    size = width.flatMap { width in height.map { (width, $0) } }
     self.path = path
     self.loop = loop
     self.framesPerSecond = framesPerSecond.map { min(max(1, $0), 1000) }
@@ -174,12 +179,14 @@ final class FileProducer: FrameProducer {
     sequence = 0
     try rewind()
     pending = try read()
-    guard pending != nil, let header = reader.header else {
-      throw .badFile("no picture in it: give a y4m file (YUV4MPEG2)")
-    }
-    let rate = framesPerSecond.map { ($0, 1) } ?? (header.rateNumerator, header.rateDenominator)
+    guard let pending else { throw .badFile("no picture in it: give a y4m (YUV4MPEG2), MJPEG or H.264 file") }
+    let own = reader.header.map { ($0.rateNumerator, $0.rateDenominator) } ?? (25, 1)
+    let rate = framesPerSecond.map { ($0, 1) } ?? own
+    let format: PictureFormat
+    if let known = reader.header?.format { format = known } else { format = try compressedFormat(pending) }
+    self.format = format
     pacer = Pacer(start: MonotonicClock.now, rateNumerator: rate.0, rateDenominator: rate.1)
-    return CaptureFormat(picture: header.format, rateNumerator: rate.0, rateDenominator: rate.1)
+    return CaptureFormat(picture: format, rateNumerator: rate.0, rateDenominator: rate.1)
   }
 
   func next(_ wakeUp: WakeUp, _ body: (FrameInfo, RawSpan) -> Void) throws(CaptureProblem) -> ProducerStep {
@@ -188,7 +195,8 @@ final class FileProducer: FrameProducer {
       try rewind()
       pending = try read()
     }
-    guard let picture = pending, let format = reader.header?.format else { return .ended }
+    // Another file may lie there by now.
+    guard let picture = pending, let format = reader.header?.format ?? format else { return .ended }
     guard !wakeUp.wait(until: pacer.due) else { return .nothing }
     let now = MonotonicClock.now
     if now - pacer.due > Self.lagLimit { pacer.restart(at: now) }
@@ -203,6 +211,18 @@ final class FileProducer: FrameProducer {
     file = nil
     pending = nil
     reader = Y4MReader()
+    compressed = nil
+  }
+
+  private func compressedFormat(_ picture: [UInt8]) throws(CaptureProblem) -> PictureFormat {
+    let kind = compressed?.kind ?? .mjpeg
+    guard let size = kind == .mjpeg ? CompressedReader.jpegSize(picture) : size else {
+      throw .badFile("H.264 does not tell here how large it is: set the camera's size")
+    }
+    guard let format = PictureFormat(width: size.width, height: size.height, pixelFormat: kind) else {
+      throw .unsupportedSize(width: size.width, height: size.height)
+    }
+    return format
   }
 
   private func rewind() throws(CaptureProblem) {
@@ -212,25 +232,42 @@ final class FileProducer: FrameProducer {
       throw CaptureProblem(error)
     }
     reader = Y4MReader()
+    compressed = nil
   }
 
   /// The next picture; `nil` at the end. A picture cut off by the end is dropped.
   private func read() throws(CaptureProblem) -> [UInt8]? {
     guard let file else { return nil }
+    var isEnd = false
+    var isFirst = reader.header == nil && reader.bufferedBytes == 0 && compressed == nil
     while true {
-      do throws(Y4MError) {
-        if let picture = try reader.nextFrame() { return picture }
-      } catch {
-        throw .badFile(error.words)
-      }
+      if let picture = try parse(isEnd: isEnd) { return picture }
+      if isEnd { return nil }
       let bytes: [UInt8]
       do throws(FileError) {
         bytes = try file.read(maxBytes: Self.chunkBytes)
       } catch {
         throw CaptureProblem(error)
       }
-      if bytes.isEmpty { return nil }
-      reader.feed(bytes)
+      isEnd = bytes.isEmpty
+      if isFirst { compressed = CompressedReader.kind(of: bytes).map { CompressedReader($0) } }
+      isFirst = false
+      if compressed == nil { reader.feed(bytes) } else { compressed?.feed(bytes) }
+    }
+  }
+
+  private func parse(isEnd: Bool) throws(CaptureProblem) -> [UInt8]? {
+    if compressed != nil {
+      do throws(CompressedReader.Failure) {
+        return try compressed?.next(isEnd: isEnd)
+      } catch {
+        throw .badFile("damaged: what follows a picture is none")
+      }
+    }
+    do throws(Y4MError) {
+      return try reader.nextFrame()
+    } catch {
+      throw .badFile(error.words)
     }
   }
 }
@@ -241,7 +278,7 @@ extension CaptureProblem {
     case .notFound: self = .missing
     case .notAllowed: self = .notAllowed
     case .system(let error): self = .driver(error)
-    default: self = .badFile("not a file of pictures: give a y4m file (YUV4MPEG2)")
+    default: self = .badFile("not a file of pictures: give a y4m (YUV4MPEG2), MJPEG or H.264 file")
     }
   }
 }
@@ -249,7 +286,7 @@ extension CaptureProblem {
 extension Y4MError {
   var words: String {
     switch self {
-    case .notY4M: "not a y4m file (YUV4MPEG2)"
+    case .notY4M: "not a y4m (YUV4MPEG2), MJPEG or H.264 file"
     case .malformedHeader: "its first line is damaged"
     case .unsupported:
       "a size or colour layout that is not supported: convert it to C420jpeg, C422 or Cmono, progressive"

@@ -27,6 +27,8 @@ public struct CaptureStatistics: Hashable, Sendable {
   public var badFrames: UInt64 = 0
   /// Made by the source and not taken in time.
   public var missedFrames: UInt64 = 0
+  /// Those with a time stamp of the driver's.
+  public var stampedFrames: UInt64 = 0
   /// Attempts to open the source after the first, since it was wanted.
   public var reopened: UInt64 = 0
 
@@ -53,6 +55,7 @@ public enum CaptureSource: Hashable, Sendable {
   case camera(path: String, CaptureRequest)
   /// Also serves where there is no camera at all.
   case testCard(PictureFormat, framesPerSecond: Int)
-  /// A y4m file, at its own rate unless another is given.
-  case file(path: String, loop: Bool, framesPerSecond: Int?)
+  /// A y4m file, at its own rate unless another is given; or JPEG pictures or H.264 one after the other, 25 a second
+  /// unless told. H.264 has to be given its size.
+  case file(path: String, loop: Bool, width: Int? = nil, height: Int? = nil, framesPerSecond: Int?)
 }

@@ -80,7 +80,8 @@ extension ViewOptions {
     options: AccountOptions.options + [
       .init("--play", nil, "show them live, in a window of mpv or ffplay or in this terminal (default: no)"),
       .init("--serve", "ADDRESS", "show them on a page for this machine, such as 127.0.0.1:8080 (default: none)"),
-      .init("--snapshot", "FILE", "write one picture to FILE as PNG and end (default: none)"),
+      .init(
+        "--snapshot", "FILE", "write one picture to FILE and end: PNG, or the camera's JPEG as .jpg (default: none)"),
       .init("--output", "FILE", "where the pictures go; - is standard output (default: -, unless shown)"),
       .init(
         "--format", "FORMAT",
@@ -114,13 +115,14 @@ extension ViewOptions {
     page = try Self.page(parsed)
     let snapshot = parsed.value("--snapshot")
     if snapshot != nil, parsed.has("--output") || parsed.has("--format") {
-      throw UsageError("--snapshot is an output of its own, and always PNG")
+      throw UsageError("--snapshot is an output of its own: PNG, or JPEG by FILE's ending")
     }
     let isShown = plays || page != nil
     if plays, parsed.has("--output") || snapshot != nil { throw UsageError("--play and an output exclude each other") }
     output = snapshot ?? parsed.value("--output") ?? (isShown ? nil : "-")
     let wanted = try parsed.word("--format", ["y4m", "raw", "png", "mjpeg", "h264"]).flatMap { Format(rawValue: $0) }
-    format = snapshot != nil ? .png : wanted ?? Self.format(of: output ?? "-")
+    let named = Self.format(of: output ?? "-")
+    format = snapshot != nil && named != .mjpeg ? .png : wanted ?? named
     let isKept = output != nil
     quality =
       try parsed.word(
@@ -132,7 +134,7 @@ extension ViewOptions {
       throw UsageError("--size: '\(text)' is not a size such as 320x240")
     }
     framesPerSecond = try parsed.integer("--fps", 1...1000)
-    frames = snapshot != nil ? 1 : try parsed.integer("--frames", 1...1_000_000_000)
+    frames = snapshot != nil || Self.isOneJPEG(output ?? "-") ? 1 : try parsed.integer("--frames", 1...1_000_000_000)
     duration = try parsed.seconds("--duration")
     statsFile = parsed.value("--stats")
     path = try PathChoice(parsed)
@@ -162,9 +164,15 @@ extension ViewOptions {
     let name = Array(ASCII.lowercased(output).utf8)
     if name.suffix(4).elementsEqual(".png".utf8) { return .png }
     if name.suffix(4).elementsEqual(".raw".utf8) { return .raw }
+    if isOneJPEG(output) { return .mjpeg }
     if name.suffix(6).elementsEqual(".mjpeg".utf8) || name.suffix(5).elementsEqual(".mjpg".utf8) { return .mjpeg }
     if name.suffix(5).elementsEqual(".h264".utf8) { return .h264 }
     return .y4m
+  }
+
+  private static func isOneJPEG(_ output: String) -> Bool {
+    let name = Array(ASCII.lowercased(output).utf8)
+    return name.suffix(4).elementsEqual(".jpg".utf8) || name.suffix(5).elementsEqual(".jpeg".utf8)
   }
 }
 

@@ -33,14 +33,30 @@ public struct NodeConfiguration: Hashable, Sendable {
       case device(path: String)
       /// A built-in moving picture.
       case testCard
-      /// A y4m file, played at its own rate.
+      /// A y4m file, played at its own rate; or JPEG pictures or H.264, which have none.
       case file(path: String, loop: Bool)
     }
 
     public enum Quality: Hashable, Sendable {
       case lossless
-      /// No sample is off by more than one.
-      case nearLossless
+      /// No sample is off by more than this, 1...4.
+      case maximumError(Int)
+      /// Blocks that differ by no more than the camera's noise are not sent.
+      case gate
+
+      /// `lossless`, `near-lossless` (as `max-error:1`), `max-error:1` to `max-error:4`, `gate`.
+      static let words = [
+        "lossless", "near-lossless", "gate", "max-error:1", "max-error:2", "max-error:3", "max-error:4",
+      ]
+
+      init(word: String) {
+        switch word {
+        case "lossless": self = .lossless
+        case "near-lossless": self = .maximumError(1)
+        case "gate": self = .gate
+        default: self = .maximumError(Int((word.utf8.last ?? 0x31) - 0x30))
+        }
+      }
     }
 
     public struct Size: Hashable, Sendable, CustomStringConvertible {
@@ -205,7 +221,7 @@ extension NodeConfiguration.Node {
 
 extension NodeConfiguration.Camera {
   fileprivate static let keys = [
-    "serial", "name", "source", "device", "path", "loop", "format", "size", "fps", "quality",
+    "serial", "name", "source", "device", "path", "loop", "format", "size", "fps", "quality", "max-error", "gate",
     "alarms",
   ]
 
@@ -214,15 +230,22 @@ extension NodeConfiguration.Camera {
     let format = section.word("format", kind: "format", Self.formats)
     let size = section.value("size", "a size such as 640x480, each side from 16 to 8192") { Size($0) }
     let framesPerSecond = section.integer("fps", 1...240)
-    let quality: Quality =
-      section.word("quality", kind: "quality", ["lossless", "near-lossless"]) == "near-lossless"
-      ? .nearLossless : .lossless
+    let quality = Self.quality(section)
     let name = section.text("name").map { printable($0) }
     let alarms = section.has("alarms") ? CameraAlarms(section.section("alarms", keys: CameraAlarms.keys)) : nil
     guard let source = Self.source(section), let serial else { return nil }
     self.init(
       serial: serial, name: name, source: source, format: format, size: size, framesPerSecond: framesPerSecond,
       quality: quality, alarms: alarms)
+  }
+
+  /// In a word, or as `max-error: 2` or `gate: auto`.
+  private static func quality(_ section: Section) -> Quality {
+    let given = ["quality", "max-error", "gate"].filter { section.has($0) }
+    if given.count > 1 { section.report(given[1], "excludes \(given[0])") }
+    if let error = section.integer("max-error", 1...4) { return .maximumError(error) }
+    if section.word("gate", kind: "gate", ["auto"]) != nil { return .gate }
+    return section.word("quality", kind: "quality", Quality.words).map { Quality(word: $0) } ?? .lossless
   }
 
   private static func source(_ section: Section) -> Source? {
@@ -235,8 +258,8 @@ extension NodeConfiguration.Camera {
       refuse(["device", "path", "loop"], "testcard")
       return .testCard
     case "file":
-      refuse(["device", "format", "size", "fps"], "file")
-      _ = section.requiredText("path", "the y4m file to play")
+      refuse(["device", "format"], "file")
+      _ = section.requiredText("path", "the y4m, MJPEG or H.264 file to play")
       let loop = section.bool("loop") ?? false
       return section.file("path").map { .file(path: $0, loop: loop) }
     case "v4l2":

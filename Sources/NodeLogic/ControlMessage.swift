@@ -43,10 +43,14 @@ public enum ControlMessage: Hashable, Sendable {
     /// The viewer's stages.
     public var network: StageLatency?
     public var decode: StageLatency?
+    /// All of them, the node's too.
+    public var total: StageLatency?
 
     public init(
-      frames: UInt64, lost: UInt64, delayMilliseconds: Int64, network: StageLatency? = nil, decode: StageLatency? = nil
+      frames: UInt64, lost: UInt64, delayMilliseconds: Int64, network: StageLatency? = nil,
+      decode: StageLatency? = nil, total: StageLatency? = nil
     ) {
+      self.total = total
       self.frames = frames
       self.lost = lost
       self.delayMilliseconds = delayMilliseconds
@@ -67,7 +71,7 @@ public enum ControlMessage: Hashable, Sendable {
     case .report(let report):
       "report frames=\(report.frames) lost=\(report.lost) delay-ms=\(report.delayMilliseconds)"
         + (report.network.map { " network-us=" + $0.word } ?? "")
-        + (report.decode.map { " decode-us=" + $0.word } ?? "")
+        + (report.decode.map { " decode-us=" + $0.word } ?? "") + (report.total.map { " total-us=" + $0.word } ?? "")
     case .camera(let state, let text): "camera state=\(state) text=\(text)"
     case .latency(let trace):
       "latency" + (trace.capture.map { " capture-us=" + $0.word } ?? "")
@@ -97,7 +101,7 @@ public enum ControlMessage: Hashable, Sendable {
       self = .report(
         Report(
           frames: frames, lost: lost, delayMilliseconds: words.integer("delay-ms") ?? 0,
-          network: words.latency("network-us"), decode: words.latency("decode-us")))
+          network: words.latency("network-us"), decode: words.latency("decode-us"), total: words.latency("total-us")))
     case "camera":
       guard let state = words.text("state") else { return nil }
       self = .camera(state: state, text: words.rest)

@@ -18,6 +18,10 @@ public struct DeliveryGate: Sendable {
   /// Unsent bytes above which frames are dropped. A single key frame larger than this is
   /// still sent when nothing is waiting: otherwise a large picture could never start.
   public var budgetBytes: Int
+  /// On top of the budget, for pictures that were already being made when there was no more room.
+  public var spareBytes = 0
+  /// Unsent bytes with which a picture is still made: ``hasRoom(bytes:unsentBytes:)``.
+  public var roomBytes: Int
   /// Frames handed over for sending, and their payload bytes.
   public private(set) var framesSent: UInt64 = 0
   public private(set) var bytesSent: UInt64 = 0
@@ -28,7 +32,10 @@ public struct DeliveryGate: Sendable {
   private var isFlowing = false
   private var hasStarted = false
 
-  public init(budgetBytes: Int) { self.budgetBytes = budgetBytes }
+  public init(budgetBytes: Int) {
+    self.budgetBytes = budgetBytes
+    roomBytes = budgetBytes
+  }
 
   /// - Parameters:
   ///   - bytes: size of the frame on the wire.
@@ -37,7 +44,7 @@ public struct DeliveryGate: Sendable {
   public mutating func admit(bytes: Int, isKey: Bool, unsentBytes: Int) -> Verdict {
     // A key frame ends a pause: it need not wait for all the room that a stream of pictures needs, and the next one is
     // a second away.
-    let room = isKey && !isFlowing ? 2 * budgetBytes : budgetBytes
+    let room = isKey && !isFlowing ? 2 * budgetBytes : budgetBytes + spareBytes
     let fits = unsentBytes == 0 || unsentBytes + bytes <= room
     guard fits && (isFlowing || isKey) else {
       isFlowing = false
@@ -50,6 +57,15 @@ public struct DeliveryGate: Sendable {
     bytesSent += UInt64(bytes)
     return .send
   }
+
+  /// Whether a picture should be made at all. The one that is not made leaves no gap, where one that is made and dropped
+  /// costs everything up to the next key frame.
+  public func hasRoom(bytes: Int, unsentBytes: Int) -> Bool {
+    unsentBytes == 0 || unsentBytes + bytes <= roomBytes
+  }
+
+  /// So many pictures were not made for want of room.
+  public mutating func held(_ count: Int) { if hasStarted { framesDropped += UInt64(count) } }
 
   /// True when a key frame asked for now could be delivered: the viewer waits for one and
   /// has room again. Asking earlier would spend the camera's key frames on a full queue.

@@ -6,6 +6,10 @@ public import EdgeCore
 /// to drain, or pictures left out, mean that the path carries less than is sent; then the step is chosen whose bytes and
 /// whose key frame fit what was delivered. Upwards it goes one step at a time, after a while without a queue; when that
 /// proves too much, the while doubles.
+///
+/// Where only the rate may give way, pictures that are not made while there is no room for them are all it takes
+/// (``room(recentFrameBytes:)``): another rendition would cost a key frame. The step then changes for a viewer that
+/// shares a rendition with a faster one.
 public struct RateAdapter: Sendable {
   public private(set) var ladder: RenditionLadder
   public private(set) var step = 0
@@ -83,6 +87,20 @@ public struct RateAdapter: Sendable {
     return min(max(pictures, Int(clamping: capacity / 2)), 8 << 20)
   }
 
+  /// Unsent bytes up to which another picture is made. Where only the rate may give way that is a short queue, for
+  /// pictures that are never late; elsewhere the whole budget, as a picture left out says that less must be sent.
+  public func room(recentFrameBytes: Int) -> Int {
+    let budget = budget(recentFrameBytes: recentFrameBytes)
+    return canShrink ? budget : min(budget, max(recentFrameBytes * 3 / 2, Int(clamping: (capacity ?? 0) / 5)))
+  }
+
+  /// So many pictures were not made for want of room.
+  public mutating func held(_ count: Int, recentFrameBytes: Int) {
+    guard canShrink, count > 0 else { return }
+    offered += Int64(count) * Int64(recentFrameBytes)
+    dropped = true
+  }
+
   /// Call about ten times a second. `true` when ``step`` changed.
   public mutating func observe(unsentBytes: Int, at now: Instant) -> Bool {
     let began = stepBegan ?? now
@@ -100,7 +118,7 @@ public struct RateAdapter: Sendable {
     }
     let age = now - began
     if age >= .seconds(1) { fullLoad = offered * 1_000_000 / rendition.cost * 1000 / max(1, age.wholeMilliseconds) }
-    let isQueueing = queueBegan.map { now - $0 >= .milliseconds(200) } ?? false
+    let isQueueing = canShrink && queueBegan.map { now - $0 >= .milliseconds(200) } ?? false
     if isQueueing || dropped || isDelayed {
       lastTrouble = now
       // A picture left out needs a key frame, and another rendition begins with one at once.

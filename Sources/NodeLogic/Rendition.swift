@@ -79,11 +79,14 @@ public struct RenditionLadder: Hashable, Sendable {
     /// MJPEG or H.264: passed through, so that only whole pictures can be left out.
     public var isCompressed: Bool
     public var quality: Rendition.Quality
+    /// H.264: a picture builds on the one before, so that none can be left out.
+    public var isInterCoded: Bool
 
     public init(
       width: Int, height: Int, framesPerSecond: Int, isCompressed: Bool = false,
-      quality: Rendition.Quality = .lossless
+      quality: Rendition.Quality = .lossless, isInterCoded: Bool = false
     ) {
+      self.isInterCoded = isInterCoded
       self.width = width
       self.height = height
       self.framesPerSecond = framesPerSecond
@@ -100,6 +103,10 @@ public struct RenditionLadder: Hashable, Sendable {
   private static let smallestSide = 64
 
   public init(_ wish: StreamWish, of source: Source) {
+    guard !source.isInterCoded else {
+      steps = [Rendition(quality: .lossless)]
+      return
+    }
     let rate = max(1, source.framesPerSecond)
     let first = wish.framesPerSecond.map { max(1, (rate + $0 - 1) / max(1, $0)) } ?? 1
     var quality: Rendition.Quality =

@@ -16,17 +16,26 @@ struct EncodedPicture: Sendable {
   var encodeTime: Duration
   /// When it was done, on the reactor's clock.
   var encoded: Instant
+  /// Pictures before this one that were not encoded, because nobody had room for them.
+  var held: Int
 }
 
 /// The half of a camera that lives on the camera's thread: one capture, and one encode for each rendition that anybody
 /// watches, whatever the number of viewers.
 ///
-/// Everything but ``setRenditions(_:)``, ``requestKeyFrame(_:)``, ``add(_:)`` and ``refusedPictures`` is that thread's
-/// alone.
+/// Everything said to be for any thread is; the rest is that thread's alone.
 final class CameraEncoder: @unchecked Sendable {
   private struct Order {
     var rendition: Rendition
     var wantsKey: Bool
+    /// Nobody has room for it now.
+    var isHeld = false
+    /// Pictures left out while held, since the last that was encoded.
+    var held = 0
+    /// The number of that one.
+    var last: Int?
+    /// H.264 of which something was left out goes on at a key frame, which only the camera can make.
+    var awaitsKey = false
   }
 
   /// One rendition's encoder.
@@ -81,6 +90,14 @@ final class CameraEncoder: @unchecked Sendable {
     }
   }
 
+  /// From any thread: the rendition is left out until it is held no longer. What is never encoded leaves no gap, so the
+  /// next picture builds on the last that was.
+  func setHeld(_ rendition: Rendition, _ isHeld: Bool) {
+    lock.withLock {
+      for index in orders.indices where orders[index].rendition == rendition { orders[index].isHeld = isHeld }
+    }
+  }
+
   /// From any thread: wants a copy of the next picture, once.
   func add(_ snapshot: WorkQueue<SnapshotTaker.Raw>) { lock.withLock { snapshots.append(snapshot) } }
 
@@ -92,7 +109,8 @@ final class CameraEncoder: @unchecked Sendable {
     captured &+= 1
     watch?.see(info, picture)
     if !info.isPlaceholder { serveSnapshots(info, picture) }
-    let due = takeDue()
+    let isInterCoded = info.format.pixelFormat == .h264
+    let due = takeDue(isOpening: !isInterCoded || H264.isKeyFrame(picture))
     guard !due.isEmpty else { return }
     let arrived = MonotonicClock.now
     let captureTime = Self.wallClock(of: info.captured, now: arrived)
@@ -133,13 +151,24 @@ final class CameraEncoder: @unchecked Sendable {
     return PictureHalving.halved(last.picture.span.bytes, last.format)
   }
 
-  /// The orders whose turn it is.
-  private func takeDue() -> [Order] {
+  /// The orders whose turn it is. `isOpening`: the picture needs no other that was not sent.
+  private func takeDue(isOpening: Bool) -> [Order] {
     let due: [Order] = lock.withLock {
       var due: [Order] = []
-      for index in orders.indices where orders[index].wantsKey || captured % orders[index].rendition.divisor == 0 {
-        due.append(orders[index])
+      for index in orders.indices {
+        let order = orders[index]
+        let isDue = order.last.map { captured &- $0 >= order.rendition.divisor } ?? true
+        guard order.wantsKey || isDue else { continue }
+        if order.isHeld || order.awaitsKey && !isOpening {
+          orders[index].held += 1
+          orders[index].awaitsKey = true
+          continue
+        }
+        orders[index].awaitsKey = false
+        due.append(order)
         orders[index].wantsKey = false
+        orders[index].held = 0
+        orders[index].last = captured
       }
       let wanted = orders
       lines.removeAll { line in !wanted.contains { $0.rendition == line.rendition } }
@@ -166,7 +195,8 @@ final class CameraEncoder: @unchecked Sendable {
     }
     let now = MonotonicClock.now
     let encoded = EncodedPicture(
-      frame: frame, rendition: order.rendition, captureTime: delay, encodeTime: now - began, encoded: now)
+      frame: frame, rendition: order.rendition, captureTime: delay, encodeTime: now - began, encoded: now,
+      held: order.held)
     if !mailbox.post(encoded) {
       // The next frame would build on one that nobody got.
       requestKeyFrame(order.rendition)

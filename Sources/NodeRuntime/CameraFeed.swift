@@ -30,8 +30,8 @@ final class CameraFeed {
   private var watchers: [ViewerSession] = []
   /// Snapshots that wait for their picture.
   private var snapshots = 0
-  /// What is encoded now, each with its own limit of forced key frames.
-  private var renditions: [(rendition: Rendition, limiter: KeyFrameLimiter)] = []
+  /// What is encoded now, each with its own limit of forced key frames, and whether it waits for room.
+  private var renditions: [(rendition: Rendition, limiter: KeyFrameLimiter, isHeld: Bool)] = []
   private var tickTimer: Reactor.TimerToken?
   private(set) var lastFormat: CaptureFormat?
   private(set) var problem: CaptureProblem?
@@ -196,7 +196,8 @@ final class CameraFeed {
     let quality: Rendition.Quality =
       switch configuration.quality {
       case .lossless: .lossless
-      case .nearLossless: .maximumError(1)
+      case .maximumError(let error): .maximumError(error)
+      case .gate: .gate
       }
     let picture = lastFormat?.picture
     let measured = lastFormat.map { ($0.centiFramesPerSecond + 50) / 100 } ?? 0
@@ -204,7 +205,8 @@ final class CameraFeed {
       width: picture?.width ?? configuration.size?.width ?? 640,
       height: picture?.height ?? configuration.size?.height ?? 480,
       framesPerSecond: measured > 0 ? measured : configuration.framesPerSecond ?? 25,
-      isCompressed: picture?.pixelFormat.isCompressed ?? false, quality: quality)
+      isCompressed: picture?.pixelFormat.isCompressed ?? false, quality: quality,
+      isInterCoded: picture?.pixelFormat == .h264)
   }
 
   /// The rendition itself, or, when enough others are encoded already, the one of them that comes next below it.
@@ -223,15 +225,27 @@ final class CameraFeed {
 
   /// A viewer uses others than before.
   func renditionsChanged() {
-    var next: [(rendition: Rendition, limiter: KeyFrameLimiter)] = []
+    var next: [(rendition: Rendition, limiter: KeyFrameLimiter, isHeld: Bool)] = []
     for watcher in watchers {
       for used in watcher.renditions where !next.contains(where: { $0.rendition == used }) {
-        next.append(
-          (rendition: used, limiter: renditions.first { $0.rendition == used }?.limiter ?? KeyFrameLimiter()))
+        let known = renditions.first { $0.rendition == used }
+        next.append(known ?? (rendition: used, limiter: KeyFrameLimiter(), isHeld: false))
       }
     }
     renditions = next
     encoder.setRenditions(next.map { $0.rendition })
+    holdWhatNobodyTakes()
+  }
+
+  /// A rendition rests while none of its viewers has room for a picture.
+  func holdWhatNobodyTakes() {
+    for index in renditions.indices {
+      let rendition = renditions[index].rendition
+      let isHeld = !watchers.contains { $0.takes(rendition) }
+      guard isHeld != renditions[index].isHeld else { continue }
+      renditions[index].isHeld = isHeld
+      encoder.setHeld(rendition, isHeld)
+    }
   }
 
   /// One a second takes effect for each rendition, and a few more at once when viewers join; whoever asks.
@@ -255,6 +269,7 @@ final class CameraFeed {
       rate.count(at: reactor.now, times: picture.rendition.divisor)
     }
     for watcher in watchers { watcher.offer(picture) }
+    holdWhatNobodyTakes()
     askForKeyFrames()
   }
 
@@ -357,7 +372,9 @@ final class CameraFeed {
         pixelFormat: camera.format.flatMap { PixelFormat(name: $0) } ?? .yuyv)
       return .testCard(wanted ?? Self.standardCard, framesPerSecond: camera.framesPerSecond ?? 25)
     case .file(let path, let loop):
-      return .file(path: path, loop: loop, framesPerSecond: nil)
+      return .file(
+        path: path, loop: loop, width: camera.size?.width, height: camera.size?.height,
+        framesPerSecond: camera.framesPerSecond)
     }
   }
 

@@ -83,7 +83,8 @@ extension Node {
     let statistics = feed.statistics
     return NodeStatus.Resource.Counts(
       captured: Int64(clamping: statistics.frames), missed: Int64(clamping: statistics.missedFrames),
-      bad: Int64(clamping: statistics.badFrames), refused: Int64(clamping: feed.refusedPictures))
+      bad: Int64(clamping: statistics.badFrames), refused: Int64(clamping: feed.refusedPictures),
+      stamped: Int64(clamping: statistics.stampedFrames))
   }
 
   // MARK: Health

@@ -58,7 +58,10 @@ final class ViewerSession {
     // SCTP's handshake, which saves a round trip.
     peer.openChannel(DataChannelOptions(label: "video", priority: .media)) { [unowned(unsafe) self] channel in
       video = channel
-      channel.onBufferedAmountLow = { [unowned(unsafe) self] in measureQueue() }
+      channel.onBufferedAmountFell = { [unowned(unsafe) self] in
+        measureQueue()
+        feed.holdWhatNobodyTakes()
+      }
       feed.requestKeyFrame(rendition)
     }
     peer.onChannel = { [unowned(unsafe) self] channel in receive(channel) }
@@ -69,7 +72,7 @@ final class ViewerSession {
     feed.remove(self)
     peer.onChannel = nil
     control?.onMessage = nil
-    video?.onBufferedAmountLow = nil
+    video?.onBufferedAmountFell = nil
     video = nil
     control = nil
   }
@@ -89,6 +92,10 @@ final class ViewerSession {
     let bytes = frame.byteCount
     recentFrameBytes = max(bytes, recentFrameBytes - recentFrameBytes / 8)
     gate.budgetBytes = adapter.budget(recentFrameBytes: recentFrameBytes)
+    gate.spareBytes = 2 * recentFrameBytes
+    gate.roomBytes = adapter.room(recentFrameBytes: recentFrameBytes)
+    gate.held(picture.held)
+    adapter.held(picture.held, recentFrameBytes: recentFrameBytes)
     let unsent = video.bufferedAmount
     let verdict = gate.admit(bytes: bytes, isKey: frame.isKey, unsentBytes: unsent)
     adapter.offered(
@@ -101,6 +108,13 @@ final class ViewerSession {
     }
     queued.append((end: gate.bytesSent, encoded: picture.encoded))
     measureQueue()
+  }
+
+  /// Whether a picture of the rendition should be made for this viewer now.
+  func takes(_ wanted: Rendition) -> Bool {
+    if wanted == nextRendition { return true }
+    guard wanted == rendition else { return false }
+    return video.map { gate.hasRoom(bytes: recentFrameBytes, unsentBytes: $0.bufferedAmount) } ?? true
   }
 
   /// The rendition whose key frame this viewer needs and could be sent.
@@ -173,6 +187,7 @@ final class ViewerSession {
     trace.queue = queueLatency.summary
     trace.network = report?.network
     trace.decode = report?.decode
+    trace.total = report?.total
     return trace
   }
 

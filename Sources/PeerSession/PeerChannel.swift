@@ -13,6 +13,8 @@ public final class PeerChannel {
   public var onMessage: ((_ bytes: [UInt8], _ isText: Bool) -> Void)?
   /// ``bufferedAmount`` has fallen to ``lowThreshold`` or below, after it was above.
   public var onBufferedAmountLow: (() -> Void)?
+  /// ``bufferedAmount`` has fallen.
+  public var onBufferedAmountFell: (() -> Void)?
   /// The channel alone was closed, by either side; not called when the whole session ends.
   public var onClosed: (() -> Void)?
   /// In bytes.
@@ -20,6 +22,7 @@ public final class PeerChannel {
 
   private var session: PeerSession?
   private var isAboveThreshold = false
+  private var lastAmount = 0
 
   init(id: UInt16, options: DataChannelOptions, session: PeerSession) {
     self.id = id
@@ -54,6 +57,8 @@ public final class PeerChannel {
   /// Remembers a rise above the threshold and tells a fall below it.
   func noteBuffered() {
     let amount = bufferedAmount
+    if amount < lastAmount { onBufferedAmountFell?() }
+    lastAmount = amount
     if amount > lowThreshold {
       isAboveThreshold = true
     } else if isAboveThreshold {
@@ -68,6 +73,7 @@ public final class PeerChannel {
     session = nil
     onMessage = nil
     onBufferedAmountLow = nil
+    onBufferedAmountFell = nil
     onClosed = nil
     return handler
   }

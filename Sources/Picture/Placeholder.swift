@@ -1,8 +1,15 @@
-/// What stands for a camera's picture while the camera gives none: dark, with a cross from corner to corner.
+/// What stands for a camera's picture while the camera gives none: dark, with a cross from corner to corner; plain grey in
+/// H.264.
 public enum Placeholder {
-  /// `nil` for a compressed kind.
-  public static func picture(_ format: PictureFormat) -> [UInt8]? {
-    guard !format.pixelFormat.isCompressed else { return nil }
+  public static func picture(_ format: PictureFormat) -> [UInt8] {
+    switch format.pixelFormat {
+    case .mjpeg: return jpeg(format)
+    case .h264: return h264(format)
+    default: return raw(format)
+    }
+  }
+
+  private static func raw(_ format: PictureFormat) -> [UInt8] {
     let planes = format.planes
     var canvas = [UInt8](repeating: 0, count: format.byteCount)
     func paint(_ x: Int, _ y: Int, _ width: Int, _ height: Int, _ level: UInt8) {

@@ -50,11 +50,14 @@ public struct LatencyTrace: Hashable, Sendable {
   /// What is left of the whole; with two machines it needs synchronised clocks.
   public var network: StageLatency?
   public var decode: StageLatency?
+  /// From the camera's time stamp to the decoded picture, by the two machines' wall clocks.
+  public var total: StageLatency?
 
   public init(
     capture: StageLatency? = nil, encode: StageLatency? = nil, queue: StageLatency? = nil, network: StageLatency? = nil,
-    decode: StageLatency? = nil
+    decode: StageLatency? = nil, total: StageLatency? = nil
   ) {
+    self.total = total
     self.capture = capture
     self.encode = encode
     self.queue = queue
@@ -69,6 +72,7 @@ public struct LatencyTrace: Hashable, Sendable {
     stages.append((name: "queue", latency: queue))
     stages.append((name: "network", latency: network))
     stages.append((name: "decode", latency: decode))
+    stages.append((name: "total", latency: total))
     return stages
   }
 

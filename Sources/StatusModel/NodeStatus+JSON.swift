@@ -101,6 +101,7 @@ extension NodeStatus.Resource.Counts {
       .init("missed", .integer(missed)),
       .init("bad", .integer(bad)),
       .init("refused", .integer(refused)),
+      .init("stamped", .integer(stamped)),
     ])
   }
 
@@ -108,7 +109,7 @@ extension NodeStatus.Resource.Counts {
     guard let captured = json["captured"]?.integer else { return nil }
     self.init(
       captured: captured, missed: json["missed"]?.integer ?? 0, bad: json["bad"]?.integer ?? 0,
-      refused: json["refused"]?.integer ?? 0)
+      refused: json["refused"]?.integer ?? 0, stamped: json["stamped"]?.integer ?? 0)
   }
 }
 

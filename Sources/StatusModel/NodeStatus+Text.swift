@@ -54,6 +54,7 @@ extension NodeStatus.Resource {
       let isV6 = ip.utf8.contains(UInt8(ascii: ":"))
       detail.append(Plain.text(isV6 ? "[\(ip)]" : ip) + (port.map { ":\($0)" } ?? ""))
     }
+    if let missed = counts?.missed, missed > 0 { detail.append("(\(missed) missed)") }
     if name != serial { detail.append("\"\(Plain.text(name))\"") }
     var text = ""
     for part in detail { text += text.utf8.isEmpty ? part : " " + part }

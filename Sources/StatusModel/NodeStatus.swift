@@ -97,8 +97,11 @@ public struct NodeStatus: Hashable, Sendable {
       public var bad: Int64
       /// Encoded, and dropped because the daemon was busy.
       public var refused: Int64
+      /// Captured with a time stamp of the driver's; the others have the time they were taken.
+      public var stamped: Int64
 
-      public init(captured: Int64 = 0, missed: Int64 = 0, bad: Int64 = 0, refused: Int64 = 0) {
+      public init(captured: Int64 = 0, missed: Int64 = 0, bad: Int64 = 0, refused: Int64 = 0, stamped: Int64 = 0) {
+        self.stamped = stamped
         self.captured = captured
         self.missed = missed
         self.bad = bad

@@ -35,6 +35,9 @@ public struct ViewStats: Hashable, Sendable {
   /// New paths found in the middle of the session.
   public var pathChanges: Int64 = 0
 
+  /// Why the camera gives no pictures now, in the node's words.
+  public var cameraTrouble: String?
+
   public var latency = LatencyTrace()
 
   public init(serial: String) {
@@ -71,6 +74,7 @@ public struct ViewStats: Hashable, Sendable {
       .init("longest_gap_ms", longestGap.map { .integer($0.statusMilliseconds) } ?? .null),
       .init("path_changes", .integer(pathChanges)),
       .init("latency", latency.json),
+      .init("camera_trouble", .optional(cameraTrouble)),
     ])
   }
 

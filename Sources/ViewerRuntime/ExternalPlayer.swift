@@ -2,7 +2,7 @@ import LinuxIO
 import StatusModel
 import Uplink
 
-/// A player with a window, fed with a y4m stream through a named pipe.
+/// A player with a window, fed through a named pipe with a y4m stream, or with MJPEG or H.264 as the camera made it.
 final class ExternalPlayer {
   /// Where the stream is to be written.
   let path: String
@@ -12,7 +12,7 @@ final class ExternalPlayer {
   /// The players known, in the order tried, and what each needs to hear.
   private static let players: [(name: String, arguments: [String])] = [
     (name: "mpv", arguments: ["--no-terminal", "--profile=low-latency", "--untimed"]),
-    (name: "ffplay", arguments: ["-loglevel", "error", "-fflags", "nobuffer", "-f", "yuv4mpegpipe"]),
+    (name: "ffplay", arguments: ["-loglevel", "error", "-fflags", "nobuffer"]),
   ]
 
   /// `nil` without a display or a player.
@@ -28,7 +28,7 @@ final class ExternalPlayer {
 
   init(_ player: (name: String, path: String, arguments: [String])) throws(SetupProblem) {
     folder = (ProcessFacts.environment("XDG_RUNTIME_DIR") ?? "/tmp") + "/edge-play-\(ProcessFacts.id)"
-    path = folder + "/stream.y4m"
+    path = folder + "/stream"
     do throws(FileError) {
       try File.makeDirectories(folder, mode: 0o700)
     } catch {

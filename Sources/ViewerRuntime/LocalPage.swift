@@ -206,13 +206,15 @@ final class LocalPage {
     img{max-width:100%;max-height:80vh;background:#000}
     table{margin:8px auto;text-align:left}td{padding:0 12px}td+td{font-variant-numeric:tabular-nums}
     </style></head>
-    <body><img src="/stream" alt="live picture"><table id="figures"></table>
+    <body><img src="/stream" alt="live picture"><p id="trouble"></p><table id="figures"></table>
     <script>
     const rows = {serial: "camera", format: "format", size: "size", fps: "pictures/s", frames: "pictures",
       frames_lost: "lost", path: "path", remote: "remote", rtt_ms: "round trip, ms"};
     async function tick() {
       try {
         const s = await (await fetch("/stats.json")).json();
+        document.getElementById("trouble").textContent = s.camera_trouble ?? (s.format == "H264" ?
+          "The camera sends H.264, which is not shown here: edge view --play, or --format h264" : "");
         const table = document.getElementById("figures");
         table.textContent = "";
         const add = (name, value) => {

@@ -27,6 +27,7 @@ struct PictureReceiver: ~Copyable {
   /// Decoding one picture, and the way to here less the node's own stages.
   private(set) var decodeLatency = LatencyMeter()
   private(set) var networkLatency = LatencyMeter()
+  private(set) var totalLatency = LatencyMeter()
   /// The node's stages, as it last told them.
   var nodeLatency = LatencyTrace()
   private var decoding = Duration.zero
@@ -47,6 +48,7 @@ struct PictureReceiver: ~Copyable {
     var trace = nodeLatency
     trace.network = networkLatency.summary
     trace.decode = decodeLatency.summary
+    trace.total = totalLatency.summary
     return trace
   }
 
@@ -80,6 +82,7 @@ struct PictureReceiver: ~Copyable {
     lastFormat = frame.header.format
     lastDelayMicroseconds = wallClockMicroseconds - Int64(clamping: frame.header.captureTimeMicroseconds)
     decodeLatency.note(decoding)
+    totalLatency.note(.microseconds(lastDelayMicroseconds))
     var before = decoding
     for stage in [nodeLatency.capture, nodeLatency.encode, nodeLatency.queue] { before += stage?.median ?? .zero }
     decoding = .zero

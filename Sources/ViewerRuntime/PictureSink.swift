@@ -16,6 +16,8 @@ public enum PictureFileFormat: Hashable, Sendable {
   case mjpeg
   /// The camera's own H.264 byte stream.
   case h264
+  /// What a player understands: y4m, or the camera's own MJPEG or H.264.
+  case playable
 }
 
 /// Writes pictures to a file or standard output on a thread of its own, so that a slow disk or a
@@ -123,6 +125,12 @@ final class PictureFileWriter: @unchecked Sendable {
       case .png: return try writePNG(picture, pictureFormat)
       case .mjpeg: return try writeAsMade(picture, pictureFormat, .mjpeg)
       case .h264: return try writeAsMade(picture, pictureFormat, .h264)
+      case .playable:
+        if pictureFormat.pixelFormat.isCompressed {
+          try open().write(picture)
+        } else {
+          return try writeY4M(picture, pictureFormat)
+        }
       }
       return nil
     } catch {
@@ -154,7 +162,7 @@ final class PictureFileWriter: @unchecked Sendable {
     }
     if y4m == nil {
       guard let writer = Y4MWriter(format: pictureFormat) else {
-        return "the camera sends \(pictureFormat.pixelFormat.name), which y4m cannot hold: use --format raw"
+        return cannot("y4m", pictureFormat)
       }
       y4m = writer
       try open().write(writer.header(rateNumerator: framesPerSecond, rateDenominator: 1))
@@ -164,9 +172,19 @@ final class PictureFileWriter: @unchecked Sendable {
     return nil
   }
 
+  private func cannot(_ kind: String, _ format: PictureFormat) -> String {
+    let way =
+      switch format.pixelFormat {
+      case .mjpeg: isSingle ? "name a .jpg file" : "use --format mjpeg"
+      case .h264: "use --format h264"
+      default: "use --format raw"
+      }
+    return "the camera sends \(format.pixelFormat.name), which \(kind) cannot hold: \(way)"
+  }
+
   private func writePNG(_ picture: [UInt8], _ pictureFormat: PictureFormat) throws(FileError) -> String? {
     guard let file = PNGWriter(deflate: { Zlib.deflate($0, level: 6) }).file(picture, pictureFormat) else {
-      return "the camera sends \(pictureFormat.pixelFormat.name), which PNG cannot hold: use --format raw"
+      return cannot("PNG", pictureFormat)
     }
     written += 1
     if path == "-" {

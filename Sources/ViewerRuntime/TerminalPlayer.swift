@@ -61,6 +61,9 @@ private final class Screen: @unchecked Sendable {
     } else {
       text = TerminalPicture.halfBlocks(picture, format, columns: size.columns, rows: rows)
     }
+    let status =
+      format.pixelFormat.isCompressed
+      ? "\(status) - \(format.pixelFormat.name) is not drawn here: use --serve, --output or a display" : status
     let line = String(decoding: Array(status.utf8.prefix(size.columns - 1)), as: UTF8.self)
     let bytes = (text ?? Array("\u{1B}[H".utf8)) + Array("\u{1B}[\(size.rows);1H\u{1B}[0m\(line)\u{1B}[K".utf8)
     Program.writeOutput(String(decoding: bytes, as: UTF8.self))

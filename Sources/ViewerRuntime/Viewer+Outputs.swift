@@ -17,7 +17,7 @@ extension Viewer {
         let window = try ExternalPlayer(found)
         self.window = window
         output = window.path
-        format = .y4m
+        format = .playable
         progress.say("playing in \(found.name)")
       } else if !Terminal.outputIsTerminal {
         throw SetupProblem(

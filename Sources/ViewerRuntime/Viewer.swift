@@ -255,7 +255,7 @@ public final class Viewer {
       .init(
         frames: UInt64(clamping: receiver.frames), lost: UInt64(clamping: receiver.lost),
         delayMilliseconds: receiver.lastDelayMicroseconds / 1000, network: receiver.networkLatency.summary,
-        decode: receiver.decodeLatency.summary))
+        decode: receiver.decodeLatency.summary, total: receiver.totalLatency.summary))
     tell(message)
   }
 
@@ -321,6 +321,7 @@ public final class Viewer {
     stats.roundTripsToFirstFrame = firstFrameAt == nil ? nil : exchanges
     stats.longestGap = longestGap
     stats.pathChanges = roaming.changes
+    stats.cameraTrouble = cameraTrouble
     stats.format = receiver.lastFormat?.pixelFormat.name
     stats.size = receiver.lastFormat.map { "\($0.width)x\($0.height)" }
     if let first = firstFrameAt, let last = lastFrameAt, last > first {

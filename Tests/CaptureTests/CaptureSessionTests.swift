@@ -355,9 +355,9 @@ struct CaptureSessionTests {
     }
     #expect(try problem("/nowhere.y4m") == .missing)
     let foreign = try Clip(count: 1, format: Self.small) { $0[0] = 0 }
-    #expect(try problem(foreign.path) == .badFile("not a y4m file (YUV4MPEG2)"))
+    #expect(try problem(foreign.path) == .badFile("not a y4m (YUV4MPEG2), MJPEG or H.264 file"))
     let empty = try Clip(count: 1, format: Self.small) { $0 = [] }
-    #expect(try problem(empty.path) == .badFile("no picture in it: give a y4m file (YUV4MPEG2)"))
+    #expect(try problem(empty.path) == .badFile("no picture in it: give a y4m (YUV4MPEG2), MJPEG or H.264 file"))
     let damaged = try Clip(count: 3, format: Self.small) {
       $0[$0.firstRange(of: Array("FRAME".utf8))!.lowerBound] = 0
     }

@@ -129,7 +129,7 @@ struct NodeConfigurationTests {
     #expect(configuration.rendezvous.domain == "d.example")
     #expect(configuration.rendezvous.stun == .init(host: "s.example", port: 3478))
     #expect(configuration.cameras[0].format == "NV12")
-    #expect(configuration.cameras[0].quality == .nearLossless)
+    #expect(configuration.cameras[0].quality == .maximumError(1))
     #expect(configuration.cameras[0].name == "Gate")
     #expect(configuration.resources.map(\.address.description) == ["[2001:db8::1]:80", "10.0.0.2:1"])
   }
@@ -164,6 +164,16 @@ struct NodeConfigurationTests {
     #expect(configuration.cameras[3].alarms == nil)
   }
 
+  @Test(
+    arguments: [
+      ("quality: lossless", .lossless), ("quality: \"max-error:3\"", .maximumError(3)), ("quality: gate", .gate),
+      ("max-error: 2", .maximumError(2)), ("gate: auto", .gate), ("name: Gate", .lossless),
+    ] as [(String, NodeConfiguration.Camera.Quality)])
+  func `a camera's quality is read`(text: String, quality: NodeConfiguration.Camera.Quality) throws {
+    let configuration = try node(Self.minimal + "\ncameras: [{ serial: C1, source: testcard, \(text) }]")
+    #expect(configuration.cameras[0].quality == quality)
+  }
+
   @Test(arguments: [
     (
       "cameras: [{ serial: A, source: testcard, alarms: { motion: { zones: [\"1,1\"] } } }]",
@@ -176,6 +186,14 @@ struct NodeConfigurationTests {
     (
       "cameras: [{ serial: A, source: testcard, alarms: { tampr: true } }]",
       "2: cameras[0].alarms.tampr: unknown key; did you mean tamper?"
+    ),
+    (
+      "cameras: [{ serial: A, source: testcard, max-error: 5 }]",
+      "2: cameras[0].max-error: '5' is not a whole number from 1 to 4"
+    ),
+    (
+      "cameras: [{ serial: A, source: testcard, max-error: 1, gate: auto }]",
+      "2: cameras[0].gate: excludes max-error"
     ),
     (
       "cameras: [{ serial: A, device: /dev/video0, format: YUVY }]",

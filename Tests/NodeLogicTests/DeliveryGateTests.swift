@@ -27,6 +27,21 @@ struct DeliveryGateTests {
     #expect(gate.framesDropped == 2)
   }
 
+  @Test func `a picture is made only where it has room, and one already on its way is still sent`() {
+    var gate = DeliveryGate(budgetBytes: 1000)
+    gate.spareBytes = 400
+    #expect(gate.hasRoom(bytes: 5000, unsentBytes: 0))
+    #expect(gate.admit(bytes: 900, isKey: true, unsentBytes: 0) == .send)
+    #expect(gate.hasRoom(bytes: 100, unsentBytes: 900))
+    #expect(!gate.hasRoom(bytes: 101, unsentBytes: 900))
+    #expect(gate.admit(bytes: 200, isKey: false, unsentBytes: 900) == .send)
+    #expect(gate.admit(bytes: 301, isKey: false, unsentBytes: 1100) == .drop)
+    #expect(gate.framesDropped == 1)
+    // Those that were not made are told too.
+    gate.held(3)
+    #expect(gate.framesDropped == 4)
+  }
+
   @Test func `a key frame larger than the budget still goes out on an empty queue`() {
     var gate = DeliveryGate(budgetBytes: 100)
     #expect(gate.admit(bytes: 5000, isKey: true, unsentBytes: 1) == .drop)

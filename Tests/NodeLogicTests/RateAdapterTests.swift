@@ -36,6 +36,7 @@ private struct Simulation {
   mutating func run(seconds: Int) {
     var captured = 0
     var needsKey = true
+    var held = 0
     var limiter = KeyFrameLimiter()
     for tick in 0..<seconds * 100 {
       let now = Instant.zero + .milliseconds(tick * 10)
@@ -50,6 +51,10 @@ private struct Simulation {
       captured += 1
       let rendition = adapter.rendition
       guard captured % rendition.divisor == 0 else { continue }
+      guard needsKey || gate.hasRoom(bytes: recentFrameBytes, unsentBytes: unsent) else {
+        held += 1
+        continue
+      }
       if needsKey || gate.wantsKeyFrame(unsentBytes: unsent) { limiter.request() }
       let isKey = limiter.takesEffect(at: now)
       var bytes = pictureBytes
@@ -60,6 +65,10 @@ private struct Simulation {
       bytes = max(200, bytes)
       recentFrameBytes = max(bytes, recentFrameBytes - recentFrameBytes / 8)
       gate.budgetBytes = adapter.budget(recentFrameBytes: recentFrameBytes)
+      gate.spareBytes = 2 * recentFrameBytes
+      gate.roomBytes = adapter.room(recentFrameBytes: recentFrameBytes)
+      adapter.held(held, recentFrameBytes: recentFrameBytes)
+      held = 0
       let sent = gate.admit(bytes: bytes, isKey: isKey, unsentBytes: unsent) == .send
       adapter.offered(bytes: bytes, isKey: isKey, wasSent: sent, unsentBytes: unsent, at: now)
       if sent {
@@ -204,5 +213,12 @@ struct RateAdapterTests {
       #expect(step.quality == .lossless)
       #expect(step.halvings == 0)
     }
+  }
+
+  @Test func `H264 is passed whole whatever is wished, because a picture left out spoils those after it`() {
+    let source = RenditionLadder.Source(
+      width: 640, height: 480, framesPerSecond: 30, isCompressed: true, isInterCoded: true)
+    let ladder = RenditionLadder(StreamWish(quality: .auto, width: 320, height: 240, framesPerSecond: 5), of: source)
+    #expect(ladder.steps == [Rendition(quality: .lossless)])
   }
 }

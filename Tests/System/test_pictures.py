@@ -1,20 +1,27 @@
 """Pictures for people: the player in a terminal, the local page in a browser, snapshots."""
 
+import fcntl
 import json
+import os
+import pty
 import re
+import select
 import shutil
+import signal
 import struct
 import subprocess
+import termios
+import time
 import zlib
 
 from harness import Case, Viewer
 from harness.case import ROOT
 from harness.scenes import one_machine
 
-SHOTS = ROOT / ".build" / "screenshots"
+SHOTS = ROOT / ".build" / "test-logs" / "screenshots"
 # The test card's bars, from the left.
 BARS = [(191, 191, 191), (191, 191, 0), (0, 191, 191), (0, 191, 0), (191, 0, 191), (191, 0, 0), (0, 0, 191)]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium-headless-shell", "chromium")
 
 
 def png(path, width, height, rows):
@@ -64,12 +71,12 @@ def near(one, other, slack=12):
     return all(abs(a - b) <= slack for a, b in zip(one, other))
 
 
-def shows_bars(row):
+def shows_bars(row, slack=12):
     """Whether the colours of the bars come one after the other, each for a while."""
     found = []
     for pixel in row:
         for bar in BARS:
-            if near(pixel, bar) and (not found or found[-1] != bar):
+            if near(pixel, bar, slack) and (not found or found[-1] != bar):
                 found.append(bar)
     return found == BARS
 
@@ -117,6 +124,46 @@ class Pictures(Case):
             return told.strip() == "1"
         self.wait_until(ended, 30, "the player does not end")
 
+    def test_a_terminal_that_draws_sixel_gets_sixel(self):
+        machine, server, node = one_machine(self)
+        node.ready()
+        viewer = Viewer(self, machine, server)
+        terminal, other = pty.openpty()
+        self.addCleanup(os.close, terminal)
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 80, 640, 496))
+        command = [*machine.prefix(), *self.command(viewer, "--play", "--frames", "60")]
+        player = subprocess.Popen(list(map(str, command)), stdin=other, stdout=other, stderr=other, start_new_session=True,
+                                  env=dict(viewer.environment(), TERM="xterm"))
+        self.addCleanup(player.kill)
+        os.close(other)
+        told, answered, deadline = b"", False, time.monotonic() + 40
+        while time.monotonic() < deadline:
+            if not select.select([terminal], [], [], 0.2)[0]:
+                if player.poll() is not None:
+                    break
+                continue
+            try:
+                told += os.read(terminal, 1 << 20)
+            except OSError:
+                break
+            if not answered and b"\x1b[c" in told:
+                # What xterm says with its decGraphics resource set: a VT220 with Sixel graphics.
+                os.write(terminal, b"\x1b[?62;4;6c")
+                answered = True
+            if told.count(b"\x1b\\") >= 3:
+                player.send_signal(signal.SIGINT)
+        self.assertTrue(answered, told[-300:])
+        self.assertEqual(player.wait(10), 0, told[-300:])
+        pictures = re.findall(rb"\x1bP[0-9;]*q(.*?)\x1b\\", told, re.S)
+        self.assertTrue(pictures, told[-300:])
+        rows = sixel(pictures[-1].decode())
+        self.assertTrue(any(shows_bars(row, 20) for row in rows), "no colour bars in the Sixel picture")
+        png(SHOTS / "sixel.png", len(rows[0]), len(rows), [b"".join(map(bytes, row)) for row in rows])
+        self.note(f"screenshot {SHOTS.relative_to(ROOT)}/sixel.png, {len(rows[0])}x{len(rows)} pixels, "
+                  f"{len(pictures[-1]) // 1000} kB a picture")
+        # The screen and the cursor are given back.
+        self.assertIn(b"\x1b[?25h", told[told.rindex(b"\x1b\\"):])
+
     def test_a_page_shows_the_picture_and_the_figures_to_this_machine_only(self):
         machine, server, node = one_machine(self)
         node.ready()
@@ -150,9 +197,7 @@ class Pictures(Case):
 
     def browse(self, machine):
         browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-        if not browser:
-            self.note("no screenshot of the page: no Chromium is installed")
-            return
+        self.assertTrue(browser, "no Chromium is installed: make packages")
         shot = SHOTS / "page.png"
         shot.parent.mkdir(parents=True, exist_ok=True)
         shot.unlink(missing_ok=True)
@@ -164,6 +209,11 @@ class Pictures(Case):
         self.assertTrue(shot.exists(), done.stderr[-2000:])
         rows = pixels(shot.read_bytes())
         self.assertTrue(any(shows_bars(row) for row in rows), "no colour bars on the page")
+        told = self.complete(
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={self.folder}/browser",
+             "--timeout=3000", "--dump-dom", "http://127.0.0.1:8088/"], machine, timeout=60).stdout
+        for name, value in (("camera", "CAM-1"), ("size", "320x240"), ("path", "host"), ("pictures/s", r"[0-9.]+")):
+            self.assertRegex(told, rf"<td>{name}</td><td>{value}</td>")
         self.note(f"screenshot {shot.relative_to(ROOT)}")
 
     def test_a_snapshot_is_one_picture(self):
@@ -201,6 +251,30 @@ class Pictures(Case):
                              env=viewer.environment())
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("test card has no settings", done.stderr)
+
+
+def sixel(text):
+    """Rows of (r, g, b) of a Sixel picture (DEC STD 070)."""
+    size = re.match(r'"1;1;(\d+);(\d+)', text)
+    width, height = int(size[1]), int(size[2])
+    rows = [[(0, 0, 0)] * width for _ in range(height)]
+    palette, colour, x, top = {}, (0, 0, 0), 0, 0
+    for found in re.finditer(r"#(\d+);2;(\d+);(\d+);(\d+)|#(\d+)|!(\d+)([?-~])|([?-~])|(\$)|(-)", text[size.end():]):
+        if found[1]:
+            palette[int(found[1])] = tuple(int(found[part]) * 255 // 100 for part in (2, 3, 4))
+        elif found[5]:
+            colour = palette[int(found[5])]
+        elif found[9]:
+            x = 0
+        elif found[10]:
+            x, top = 0, top + 6
+        else:
+            count, bits = int(found[6] or 1), ord(found[7] or found[8]) - 63
+            for row in range(6):
+                if bits >> row & 1:
+                    rows[top + row][x:x + count] = [colour] * count
+            x += count
+    return rows
 
 
 def cells(text):
