@@ -220,7 +220,7 @@ public final class Node {
     return peer
   }
 
-  private var peerConfiguration: PeerConfiguration {
+  var peerConfiguration: PeerConfiguration {
     var peer = PeerConfiguration()
     peer.includesLoopback = includesLoopback
     peer.stunServers = stunServers
