@@ -281,7 +281,7 @@ public final class Viewer {
     player = nil
     page?.close()
     page = nil
-    let conclude = { [self] in
+    let conclude = { [self] (code: ExitCode) in
       window?.close()
       window = nil
       sink?.close()
@@ -295,8 +295,13 @@ public final class Viewer {
       // Lets the BYE and its answer pass before the flow goes.
       _ = reactor.schedule(after: .milliseconds(handle == nil ? 0 : 100)) { [self] in uplink.stop() }
     }
-    guard let sink, text == nil else { return conclude() }
-    sink.onFinished = conclude
+    guard let sink, text == nil else { return conclude(code) }
+    sink.onFinished = { conclude(code) }
+    // The last picture, or one before it that is only written now. A player that was closed has seen enough.
+    sink.onFailure = { [self] text in
+      if window == nil { progress.fail("the pictures cannot be written: \(text)") }
+      conclude(window == nil ? .no : code)
+    }
     sink.finish()
   }
 

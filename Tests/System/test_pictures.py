@@ -131,7 +131,7 @@ class Pictures(Case):
         terminal, other = pty.openpty()
         self.addCleanup(os.close, terminal)
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 80, 640, 496))
-        command = [*machine.prefix(), *self.command(viewer, "--play", "--frames", "60")]
+        command = [*machine.prefix(), *self.command(viewer, "--play")]
         player = subprocess.Popen(list(map(str, command)), stdin=other, stdout=other, stderr=other, start_new_session=True,
                                   env=dict(viewer.environment(), TERM="xterm"))
         self.addCleanup(player.kill)
