@@ -32,7 +32,7 @@ public struct CompressedReader {
   public mutating func next(isEnd: Bool) throws(Failure) -> [UInt8]? {
     if let end = kind == .mjpeg ? try jpegEnd() : accessUnitEnd() { return take(end) }
     guard buffer.count <= Self.longestPicture else { throw .tooLong }
-    return isEnd && hasSlice ? take(buffer.count) : nil
+    return isEnd && kind == .h264 && hasSlice ? take(buffer.count) : nil
   }
 
   /// The sides a JPEG's frame header tells (ITU-T T.81 B.2.2).
