@@ -66,7 +66,8 @@ extension Presence.Tuple {
     }
     self.init(
       serial: text("serial"), type: text("type"), ip: text("ip"), port: port, name: text("name"), formats: formats,
-      relation: text("relation"), isOpen: isOpen, contact: element.child("contact", in: Presence.namespace)?.trimmedText,
+      relation: text("relation"), isOpen: isOpen,
+      contact: element.child("contact", in: Presence.namespace)?.trimmedText,
       timestamp: element.child("timestamp", in: Presence.namespace).flatMap { Timestamp.parse($0.trimmedText) },
       id: id)
   }
