@@ -8,8 +8,8 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = ROOT / "Firmware" / "out"
-# 6.5 MB, as Firmware/build counts.
-BUDGET_BYTES = 6_500_000
+# 7.5 MB, as Firmware/build counts.
+BUDGET_BYTES = 7_500_000
 RUN = {"x86_64": [str(OUT / "edge-x86_64")], "arm64": ["qemu-aarch64-static", str(OUT / "edge-arm64")]}
 MACHINES = {"x86_64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}
 
