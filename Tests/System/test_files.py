@@ -14,7 +14,7 @@ from harness.scenes import TwoHomes, one_machine
 
 MEGABYTE = 1 << 20
 # Long enough to be cut four times on any machine.
-CUT_FILE = int(os.environ.get("EDGE_CUT_FILE_MB", "20")) * MEGABYTE
+CUT_FILE = int(os.environ.get("EDGE_CUT_FILE_MB", "40")) * MEGABYTE
 
 
 def digest(path):
