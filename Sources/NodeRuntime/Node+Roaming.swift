@@ -21,8 +21,6 @@ extension Node {
     return tunnels.first { $0.handle == handle }
   }
 
-  /// How long a viewer has to offer another path first.
-  private static let courtesy = Duration.seconds(2)
   /// Heard from so recently, a session's path needs no help.
   private static let recent = Duration.milliseconds(700)
 
@@ -41,13 +39,7 @@ extension Node {
   /// The path of a session lost its answers: the link to the server may have died of the same cause.
   func pathDoubtful(_ call: any SessionCall) {
     uplink.networkChanged()
-    call.wantsPath = true
-    // A viewer sees it too, and offers first: two offers that cross cost more than one that waits.
-    let handle = call.handle
-    _ = reactor.schedule(after: Self.courtesy) { [unowned(unsafe) self] in
-      guard let call = peerCall(handle), call.wantsPath else { return }
-      roam(call)
-    }
+    roam(call)
   }
 
   func roam(_ call: any SessionCall) {

@@ -201,9 +201,9 @@ class Cameras(Case):
             self, "x86_64", [
                 {"serial": "CAM-1", "device": "/dev/video0", "format": "YUYV", "size": "640x480", "fps": 15},
                 {"serial": "CAM-2", "device": "/dev/video1", "format": "NV12", "size": "320x180", "fps": 15},
-                {"serial": "CAM-3", "device": "/dev/video1", "format": "MJPEG"}],
+                {"serial": "CAM-3", "device": "/dev/video2", "format": "MJPEG"}],
             program=["/bin/poke", "/bin/edge", "run", "--config", "/etc/edge/edge.yaml"], files=files,
-            vivid="n_devs=2 node_types=0x1,0x1 num_inputs=1,1 input_types=0x0,0x0")
+            vivid="n_devs=3 node_types=0x1,0x1,0x1 num_inputs=1,1,1 input_types=0x0,0x0,0x0")
         guest = scene.boot()
         self.latency(scene, guest)
         first, first_view = self.watch(scene, "CAM-1", 640 * 480 * 2, lambda picture: picture[0:200_000:34], "one")

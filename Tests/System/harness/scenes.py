@@ -51,6 +51,11 @@ class DualStack:
         self.machine(who).address("eth0", f"2001:db8:{number}::2/64")
         self.machine(who).default_route(f"2001:db8:{number}::1")
 
+    def gain_v4(self, who):
+        number = self.NUMBERS[who]
+        self.machine(who).address("eth0", f"192.168.{number}.2/24")
+        self.machine(who).default_route(f"192.168.{number}.1")
+
     def lose_v4(self, who):
         self.machine(who).run("ip", "address", "del", f"192.168.{self.NUMBERS[who]}.2/24", "dev", "eth0")
 
