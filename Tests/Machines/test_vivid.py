@@ -231,7 +231,7 @@ class Cameras(Case):
         text = self.say(guest, "show /tmp/stats.json", "poke: /tmp/stats.json: done")
         figures = told_json(text)
         self.assertEqual(figures["checksum_errors"], 0, figures)
-        self.assertEqual(figures["path"], "host")
+        self.assertNotEqual(figures["path"], "relay")
         self.assertGreater(figures["frames"], 20)
         stages = figures["latency"]
         self.note("emulated loopback, 640x480, ms median/95 %: " + ", ".join(
