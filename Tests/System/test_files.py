@@ -170,7 +170,7 @@ class Files(FileCase):
 
 
 class Cuts(FileCase):
-    seconds = 180
+    seconds = 300
 
     def cut(self, command):
         """A transfer through two home routers: killed, its node killed, its path dead, its address changed."""
