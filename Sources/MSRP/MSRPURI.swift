@@ -88,20 +88,7 @@ public struct MSRPURI: Sendable {
 
   /// RFC 4975 §6.1 rule 2: "percent-encoding normalization applies".
   private static func unescaped(_ bytes: ArraySlice<UInt8>) -> String? {
-    var out: [UInt8] = []
-    var index = bytes.startIndex
-    while index < bytes.endIndex {
-      if bytes[index] == UInt8(ascii: "%") {
-        guard index + 2 < bytes.endIndex, let high = Hex.value(of: bytes[index + 1]),
-          let low = Hex.value(of: bytes[index + 2])
-        else { return nil }
-        out.append(high << 4 | low)
-        index += 3
-      } else {
-        out.append(bytes[index])
-        index += 1
-      }
-    }
+    guard let out = Percent.decode(bytes) else { return nil }
     return out.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) ? String(decoding: out, as: UTF8.self) : nil
   }
 
