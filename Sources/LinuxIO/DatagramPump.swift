@@ -58,9 +58,9 @@ public final class DatagramPump {
   /// at once, as network interfaces moderate their interrupts.
   public struct Coalescing: Hashable, Sendable {
     /// Datagrams worth waiting for.
-    public var wanted = 8
+    public var wanted = 16
     /// When fewer than two come in that time there is no resting.
-    public var longest: Duration = .microseconds(300)
+    public var longest: Duration = .microseconds(400)
 
     public init() {}
   }

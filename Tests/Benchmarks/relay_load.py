@@ -146,7 +146,8 @@ def main():
             # One burst of one client and of the peer at a time, evenly over time.
             due = (now - start) * options.rate
             if sent[0] + options.burst > due:
-                collect(max(0, (sent[0] + options.burst - due) / options.rate))
+                # Never asleep: to wake a sleeper is the work of who sends to it, and a network interface never sleeps.
+                collect(0)
                 continue
         for side, burst in enumerate(bursts[turn % len(bursts)]):
             sent[side] += burst.send()
