@@ -108,6 +108,8 @@ extension ICEAgent {
     if let known = localCandidates.first(where: { $0.address.unscoped == address && $0.base == pair.base }) {
       return known
     }
+    // The peer's network may write a relay's address in its own way (NAT64): it is that relay's still.
+    if let relay = localCandidates.first(where: { $0.base == pair.base && $0.kind == .relay }) { return relay }
     let learned = Candidate(
       kind: .peerReflexive, address: address, base: pair.base, priority: priority,
       foundation: foundation(FoundationKey(kind: .peerReflexive, baseIP: pair.base.ip, server: nil)))

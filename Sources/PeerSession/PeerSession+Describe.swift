@@ -51,9 +51,8 @@ extension PeerSession {
     // A relay that is ready later lets all of them in.
     if let count = remote?.candidates.count, count < Self.maximumTrickled { remote?.candidates.append(candidate) }
     for relay in relays { relay.permit(candidate.address) }
-    guard configuration.policy != .noRelay || candidate.kind != .relayed else { return }
     var out = Outbox<ICEEvent>()
-    agent?.addRemoteCandidate(Candidate(candidate), at: reactor.now, into: &out)
+    addRemote(candidate, into: &out)
     apply(out)
     arm()
   }
@@ -132,8 +131,7 @@ extension PeerSession {
     var out = Outbox<ICEEvent>()
     for candidate in description.candidates {
       for relay in relays { relay.permit(candidate.address) }
-      guard configuration.policy != .noRelay || candidate.kind != .relayed else { continue }
-      agent?.addRemoteCandidate(Candidate(candidate), at: reactor.now, into: &out)
+      addRemote(candidate, into: &out)
     }
     // RFC 8838 §14: a peer that does not know trickling has said all it will say.
     if description.endOfCandidates || !description.hasICEOption("trickle") {

@@ -21,6 +21,7 @@ extension PeerSession {
     guard phase != .closed, configuration.policy != .noRelay, !offers.isEmpty else { return }
     if let finder { guard isOpen, !finder.isSearching, needsRelay else { return } }
     retireSilentRelays()
+    learnTranslation(offers)
     let finder = RelayFinder(
       offers, for: self, reactor: reactor, tls: offers.contains { $0.transport == .tls } ? tls() : nil)
     self.finder = finder

@@ -63,6 +63,7 @@ public final class PeerSession {
   var oldRelays: [any RelayTransport] = []
   var finder: RelayFinder?
   var releaseTimer: Reactor.TimerToken?
+  var translation: TranslationPrefix?
   /// Data that waits for consent (RFC 7675 §5.1).
   var held: [[UInt8]] = []
   var gatherers: [Gatherer] = []

@@ -37,7 +37,7 @@ public final class RelayFinder {
     self.session = session
     session.expectRelay()
     for offer in offers.prefix(8) {
-      guard let ip = IPAddress(offer.host) else { continue }
+      guard let ip = IPAddress(offer.host).map(session.reachable) else { continue }
       let security: TURNRelay.Security
       switch offer.transport {
       case .udp: security = .udp

@@ -23,6 +23,23 @@ struct AddressTests {
     #expect(IPAddress(text)?.canonical.isLoopback == true)
   }
 
+  @Test func `a translated network's prefix is learned from an address known both ways`() throws {
+    let named = try #require(IPAddress("203.0.113.10"))
+    let reached = try #require(IPAddress("64:ff9b::cb00:710a"))
+    let prefix = try #require(TranslationPrefix(reached: reached, named: named))
+    #expect(prefix.translated(named) == reached)
+    // RFC 6052 §2.4.
+    let example = try #require(IPAddress("192.0.2.33"))
+    #expect(prefix.translated(example) == IPAddress("64:ff9b::192.0.2.33"))
+    #expect(prefix.translated(reached) == reached)
+  }
+
+  @Test(arguments: ["2001:db8::1", "::ffff:203.0.113.10", "::203.0.113.10", "203.0.113.10"])
+  func `an address that is no translated one teaches no prefix`(reached: String) throws {
+    let named = try #require(IPAddress("203.0.113.10"))
+    #expect(TranslationPrefix(reached: try #require(IPAddress(reached)), named: named) == nil)
+  }
+
   @Test func `ports and brackets parse`() {
     #expect(SocketAddress("192.0.2.1:5060") == SocketAddress(.v4(0xC000_0201), port: 5060))
     #expect(SocketAddress("[::1]:80")?.description == "[::1]:80")

@@ -183,6 +183,26 @@ struct AgentTests {
     #expect(out.events.filter { $0 == .completed }.count == 1)
   }
 
+  @Test func `a path through our relay is a relayed one, wherever the peer sees it come from`() throws {
+    let relayed = SocketAddress(.v4(0xC633_6403), port: 3000)
+    var out = Outbox<ICEEvent>()
+    var agent = Agent(
+      role: .controlled, configuration: .init(), hashes: .openSSL, random: SeededRandom(seed: 1), now: .zero)
+    agent.addLocalCandidate(base: relayed, address: relayed, kind: .relay, at: .zero, into: &out)
+    agent.setRemoteCredentials(ufrag: "peer", password: Self.password, at: .zero, into: &out)
+    agent.addRemoteCandidate(remote(2000), at: .zero, into: &out)
+    let request = try #require(out.datagrams.first)
+    let nomination = check(
+      agent.localUfrag + ":peer", password: agent.localPassword, role: .iceControlling, nominates: true)
+    agent.receive(nomination.span.bytes, from: Self.peer, to: relayed, at: .zero, into: &out)
+    // NAT64 at the peer's: the address is there, in other words.
+    let translated = SocketAddress(.v6(high: 0x0064_FF9B_0000_0000, low: 0xC633_6403, scope: 0), port: 3000)
+    let bytes = answer(request, mapped: translated)
+    agent.receive(bytes.span.bytes, from: Self.peer, to: relayed, at: .zero, into: &out)
+    #expect(agent.selectedPath?.local.kind == .relay)
+    #expect(agent.selectedPath?.local.address == relayed)
+  }
+
   @Test func `ten checks go at once and the rest one every fifty milliseconds`() {
     var out = Outbox<ICEEvent>()
     var agent = makeAgent(.controlling, &out)
