@@ -377,6 +377,7 @@ public final class Node {
     ) { [unowned(unsafe) self] report in
       natProbe = nil
       natReport = report
+      for session in sessions { session.nat = report }
       log.info(
         "nat", ("mapping", report.mapping.rawValue), ("filtering", report.filtering.rawValue),
         ("address", report.publicAddress?.description ?? ""))

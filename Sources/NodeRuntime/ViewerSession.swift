@@ -21,8 +21,8 @@ final class ViewerSession {
   var awaitsAnswer = false
   /// The path is lost or in doubt, and another is looked for.
   var wantsPath = false
-  /// What kind of NAT this node is behind, as far as known when the call came.
-  var nat: NATReport?
+  /// What kind of NAT this node is behind, as far as known.
+  var nat: NATReport? { didSet { tellNAT() } }
   private(set) var report: ControlMessage.Report?
 
   private let log: Log
@@ -198,9 +198,12 @@ final class ViewerSession {
     control = channel
     channel.onMessage = { [unowned(unsafe) self] bytes, _ in receive(bytes) }
     if let trouble = feed.trouble { tell(trouble) }
-    if let nat {
-      tell(.nat(mapping: nat.hasUDP ? nat.mapping.rawValue : "no-udp", filtering: nat.filtering.rawValue))
-    }
+    tellNAT()
+  }
+
+  private func tellNAT() {
+    guard let nat else { return }
+    tell(.nat(mapping: nat.hasUDP ? nat.mapping.rawValue : "no-udp", filtering: nat.filtering.rawValue))
   }
 
   private func receive(_ bytes: [UInt8]) {

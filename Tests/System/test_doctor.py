@@ -122,3 +122,25 @@ class Explain(Case):
         self.assertIn("the path is the relay because this router takes another port for every peer", text)
         for line in lines:
             self.note(line)
+
+    def test_the_same_as_json(self):
+        scene = TwoHomes(self, b="masq_random", relay={"ports": "50000-50999"})
+        scene.node.ready()
+        # Long enough for both sides to learn what their routers do.
+        process = scene.viewer.view("CAM-1", "--duration", "8", "--explain", "--json")
+        self.assertEqual(process.wait(60), 0, process.text())
+        told = [json.loads(line) for line in process.text().splitlines() if line.startswith("{")]
+        self.assertEqual(len(told), 1, process.text())
+        told = told[0]
+        self.assertEqual((told["serial"], told["path"]["kind"]), ("CAM-1", "relay"))
+        self.assertEqual(told["relay"], {"found": True, "failure": None})
+        self.assertEqual(told["nat"]["here"]["mapping"], WORDS["APDM"])
+        self.assertEqual(told["nat"]["node"]["mapping"], WORDS["EIM"])
+        self.assertIn("takes another port for every peer", told["verdict"])
+        self.assertTrue(told["remedy"])
+        self.assertEqual(told["server"]["uri"], "sips:rv.example.org:5061")
+        self.assertLess(told["server"]["heartbeat_age_ms"], 60_000)
+        used = [pair["fate"] for pair in told["pairs"] if pair["selected"]]
+        self.assertEqual(len(used), 1)
+        self.assertTrue(used[0].startswith("in use"), used)
+        self.assertTrue(any(pair["fate"].startswith("no answer") for pair in told["pairs"]), told["pairs"])
