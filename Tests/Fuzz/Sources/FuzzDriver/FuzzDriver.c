@@ -8,9 +8,11 @@ int LLVMFuzzerRunDriver(int *argc, char ***argv, int (*one)(const uint8_t *, siz
 #define ENTRY(name) \
   int name##_main(int argc, char **argv) { return LLVMFuzzerRunDriver(&argc, &argv, LLVMFuzzerTestOneInput); }
 
+ENTRY(FuzzFiles)
 ENTRY(FuzzFrames)
 ENTRY(FuzzICE)
 ENTRY(FuzzJSON)
+ENTRY(FuzzMSRP)
 ENTRY(FuzzSDP)
 ENTRY(FuzzSIP)
 ENTRY(FuzzSTUN)
