@@ -61,7 +61,8 @@ extension NodeStatus.Link {
     guard let state = json["state"]?.text.flatMap({ State(rawValue: $0) }) else { return nil }
     self.init(
       state: state, server: json["server"]?.text ?? "", transport: json["transport"]?.text ?? "",
-      since: json["since"]?.unixSeconds, lastHeartbeat: json["last_heartbeat_ms"]?.duration,
+      since: json["since"]?.unixSeconds,
+      lastHeartbeat: json["last_heartbeat_ms"]?.duration.map { .milliseconds($0.statusMilliseconds) },
       roundTrip: json["rtt_ms"]?.duration, reconnects: Int(clamping: json["reconnects"]?.integer ?? 0),
       reason: json["reason"]?.text)
   }
