@@ -73,6 +73,12 @@ extension ICEAgent {
     consent?.nextCheck = now
   }
 
+  /// The path in use was asked, and had the time to answer.
+  func isUnanswered(at now: Instant) -> Bool {
+    guard let asked = consent?.outstanding.first?.sent else { return false }
+    return now - asked >= max(.milliseconds(200), (selectedPath?.roundTrip ?? .zero) * 2)
+  }
+
   /// Nothing was to be sent for long over the path in use.
   public var isIdle: Bool { consent?.mode == .idle }
 

@@ -172,9 +172,11 @@ extension ICEAgent {
   ///
   /// A peer that has completed checks its selected pair only, so a check from an address never seen, once the
   /// checks still under way at completion have died down (RFC 8445 §8.3.1: 3 s), comes from where it is now.
-  /// From an address seen before it may be an old check repeated.
+  /// From an address seen before it may be an old check repeated. Nor need they have died down where the path in use
+  /// gives no answers.
   private func isMove(_ check: EarlyCheck, _ known: Int?, at now: Instant) -> Bool {
-    guard let completedAt, now >= completedAt + .seconds(3), check.base == selectedPath?.base else { return false }
+    guard let completedAt, now >= completedAt + .seconds(3) || isUnanswered(at: now), check.base == selectedPath?.base
+    else { return false }
     guard let known else { return true }
     return checklist[known].hasMoved
   }

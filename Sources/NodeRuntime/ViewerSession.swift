@@ -128,8 +128,6 @@ final class ViewerSession {
   func adapt() {
     guard let video else { return }
     measureQueue()
-    // A viewer acknowledges what it gets; one that was heard moments ago may just be slow.
-    if video.bufferedAmount > 0, peer.silence > .milliseconds(500) { peer.doubtPath() }
     guard adapter.observe(unsentBytes: video.bufferedAmount, at: reactor.now) else { return }
     use(adapter.rendition)
   }

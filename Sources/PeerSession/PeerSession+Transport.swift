@@ -19,6 +19,8 @@ extension PeerSession {
   private static let maximumEarly = 4
   /// A congestion window's beginning, and what was asked for meanwhile.
   private static let maximumHeld = 64
+  /// The first of what may have been lost: once those have arrived, SCTP knows what else is missing.
+  private static let maximumUnanswered = 16
 
   /// RFC 7983 §7: the first byte tells STUN from DTLS.
   func receive(_ bytes: RawSpan, from source: SocketAddress, to local: SocketAddress) {
@@ -49,6 +51,8 @@ extension PeerSession {
       return
     }
     lastReceivedAt = reactor.now
+    doubtAt = nil
+    if !unanswered.isEmpty { unanswered.removeAll(keepingCapacity: true) }
     var out = DTLSSession.Output()
     dtls.receive(bytes, at: reactor.now, into: &out)
     apply(out)
@@ -86,7 +90,16 @@ extension PeerSession {
       if held.count < Self.maximumHeld { held.append(bytes) }
       return
     }
+    if unanswered.count < Self.maximumUnanswered { unanswered.append(bytes) }
     transmit(Datagram(source: path.base, destination: path.destination, bytes: bytes))
+  }
+
+  /// What went nowhere over a path that had died goes over the new one: SCTP would wait up to a second before it repeats
+  /// that. Should it have arrived after all, DTLS drops it (RFC 6347 §4.1.2.6).
+  private func repeatUnanswered() {
+    let waiting = unanswered
+    unanswered.removeAll(keepingCapacity: true)
+    for bytes in waiting { transmit(bytes) }
   }
 
   private func releaseHeld() {
@@ -127,6 +140,7 @@ extension PeerSession {
       apply(out)
     }
     letOldRelaysGo()
+    if !isFirst { repeatUnanswered() }
     releaseHeld()
     if !isFirst, phase != .closed, let current = self.path { onPathChanged?(current) }
   }

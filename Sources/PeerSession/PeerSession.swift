@@ -46,6 +46,10 @@ public final class PeerSession {
   public internal(set) var receivedDatagrams: UInt64 = 0
   /// When data last came over a checked path; the start before that.
   var lastReceivedAt: Instant
+  /// DTLS datagrams sent since one last came, the first of them.
+  var unanswered: [[UInt8]] = []
+  /// Something waits for its acknowledgement, and should have it by then.
+  var doubtAt: Instant?
   public internal(set) var trace = PeerTrace()
   /// The peer's `max-message-size` (RFC 8841 §6), and 256 KiB at most.
   public internal(set) var maximumSendSize = 65_536
@@ -286,6 +290,7 @@ public final class PeerSession {
     var deadline = agent?.nextDeadline
     deadline = Instant.earliest(deadline, dtls?.nextDeadline)
     deadline = Instant.earliest(deadline, channels?.nextDeadline)
+    deadline = Instant.earliest(deadline, doubtDeadline())
     for gatherer in gatherers { deadline = Instant.earliest(deadline, gatherer.nextDeadline) }
     guard let deadline else { return }
     if let timerDeadline, timer != nil, timerDeadline <= deadline { return }
@@ -299,6 +304,7 @@ public final class PeerSession {
 
   private func tick() {
     let now = reactor.now
+    doubtIfUnanswered(at: now)
     var ice = Outbox<ICEEvent>()
     agent?.tick(at: now, into: &ice)
     apply(ice)
