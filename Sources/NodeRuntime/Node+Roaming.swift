@@ -36,10 +36,18 @@ extension Node {
     }
   }
 
-  /// The path of a session lost its answers: the link to the server may have died of the same cause.
+  /// How long the viewer, which knows as soon as this node that the path is dead, is left to offer another: two offers
+  /// would cross, and a restart by this end would undo what the peer's router and this end may just have agreed on.
+  private static let courtesy = Duration.seconds(1)
+
+  /// The path of a session lost its answers.
   func pathDoubtful(_ call: any SessionCall) {
-    uplink.networkChanged()
-    roam(call)
+    call.wantsPath = true
+    let handle = call.handle
+    _ = reactor.schedule(after: Self.courtesy) { [unowned(unsafe) self] in
+      guard let call = peerCall(handle), call.wantsPath else { return }
+      roam(call)
+    }
   }
 
   func roam(_ call: any SessionCall) {

@@ -36,6 +36,7 @@ extension Node {
         ("path", session.peer.path?.kind.text ?? ""), ("remote", session.peer.path?.remote.description ?? ""))
     }
     peer.onPathChanged = { [unowned(unsafe) session] _ in session.wantsPath = false }
+    peer.onSilence = { [unowned(unsafe) self] in uplink.networkChanged() }
     peer.onPathDoubtful = { [unowned(unsafe) self, unowned(unsafe) session] isDoubtful in
       if isDoubtful { pathDoubtful(session) } else { session.wantsPath = false }
     }
@@ -59,6 +60,7 @@ extension Node {
     session.peer.onOpen = nil
     session.peer.onPathChanged = nil
     session.peer.onPathDoubtful = nil
+    session.peer.onSilence = nil
     session.peer.onLocalCandidate = nil
     session.peer.onLocalCandidatesEnded = nil
     session.detach()

@@ -253,6 +253,8 @@ public final class Node {
         "session.path", ("viewer", session.viewer), ("serial", session.feed.configuration.serial),
         ("path", path.kind.text), ("remote", path.remote.description))
     }
+    // The link to the server may have died of the same cause.
+    peer.onSilence = { [unowned(unsafe) self] in uplink.networkChanged() }
     peer.onPathDoubtful = { [unowned(unsafe) self, unowned(unsafe) session] isDoubtful in
       if isDoubtful { pathDoubtful(session) } else { session.wantsPath = false }
     }
@@ -280,6 +282,7 @@ public final class Node {
     session.peer.onOpen = nil
     session.peer.onPathChanged = nil
     session.peer.onPathDoubtful = nil
+    session.peer.onSilence = nil
     session.peer.onLocalCandidate = nil
     session.peer.onLocalCandidatesEnded = nil
     session.detach()

@@ -27,5 +27,8 @@ extension PeerSession {
     guard let due = doubtAt, now >= due else { return }
     doubtAt = now + Self.askingInterval
     agent?.doubtPath(at: now)
+    guard !isSilent else { return }
+    isSilent = true
+    onSilence?()
   }
 }

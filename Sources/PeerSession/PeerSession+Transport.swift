@@ -52,6 +52,7 @@ extension PeerSession {
     }
     lastReceivedAt = reactor.now
     doubtAt = nil
+    isSilent = false
     if !unanswered.isEmpty { unanswered.removeAll(keepingCapacity: true) }
     var out = DTLSSession.Output()
     dtls.receive(bytes, at: reactor.now, into: &out)

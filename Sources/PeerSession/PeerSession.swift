@@ -33,6 +33,8 @@ public final class PeerSession {
   public var onLocalCandidatesEnded: (() -> Void)?
   /// The path in use is another one now.
   public var onPathChanged: ((PeerPath) -> Void)?
+  /// What was sent is not acknowledged, and the path is asked whether it lives.
+  public var onSilence: (() -> Void)?
   /// `true`: two checks in a row went unanswered; `false`: answers are back.
   public var onPathDoubtful: ((Bool) -> Void)?
   public var onClosed: ((PeerCloseReason) -> Void)?
@@ -50,6 +52,8 @@ public final class PeerSession {
   var unanswered: [[UInt8]] = []
   /// Something waits for its acknowledgement, and should have it by then.
   var doubtAt: Instant?
+  /// That time has passed, and nothing came.
+  var isSilent = false
   public internal(set) var trace = PeerTrace()
   /// The peer's `max-message-size` (RFC 8841 §6), and 256 KiB at most.
   public internal(set) var maximumSendSize = 65_536
@@ -277,6 +281,7 @@ public final class PeerSession {
     onLocalCandidatesEnded = nil
     onPathChanged = nil
     onPathDoubtful = nil
+    onSilence = nil
     onClosed = nil
     // Later: the owner may be in the middle of a call into this session.
     if let handler { reactor.enqueue(.signalling) { handler(reason) } }

@@ -354,6 +354,17 @@ extension Rendezvous {
     if let bytes = exchange.lastAnswer { send(bytes, on: exchange.replyFlow) }
   }
 
+  /// What was under way inside a dialog over a flow that one of its ends has left: RFC 5626 §5.3.1 has 430 (Flow Failed).
+  func failForwarding(over flow: Flow, callID: String) {
+    for key in proxy.clientKeys(on: flow) {
+      guard let exchange = proxy.clients[key], exchange.request.callID == callID, exchange.state != .done,
+        case .forwarded(let server) = exchange.purpose
+      else { continue }
+      proxy.remove(key)
+      fail(key, server, 430)
+    }
+  }
+
   /// What was under way over a lost flow gets its answer now instead of after its timers.
   func failForwarding(over flow: Flow) {
     guard proxy.uses(flow) else { return }

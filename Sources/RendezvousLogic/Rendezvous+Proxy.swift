@@ -136,7 +136,9 @@ extension Rendezvous {
     }
     guard let named = tokens.last(where: { $0 != flow }) ?? tokens.last else { return nil }
     if let left = tokens.first(where: { $0 != named }), left != flow {
-      sessions.follow(callID, from: left, to: flow) { $0 == sender || flows[flow]?.carries($0) == true }
+      let old = sessions.follow(callID, from: left, to: flow) { $0 == sender || flows[flow]?.carries($0) == true }
+      // What was asked of it there, nobody reads any more; a new offer of the other end's would keep out its own.
+      if let old { failForwarding(over: old, callID: callID) }
     }
     let target = sessions.presentFlow(of: named, callID: callID)
     let isAlive =

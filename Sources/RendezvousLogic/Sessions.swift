@@ -92,17 +92,20 @@ struct Sessions {
   }
 
   /// The end that was made over `original` speaks over `flow` now, if `isOf` finds that its account is there.
-  mutating func follow(_ callID: String, from original: Flow, to flow: Flow, where isOf: (String) -> Bool) {
-    guard var session = byID[callID] else { return }
+  ///
+  /// - Returns: the flow it was reached over until now, if that was another.
+  mutating func follow(_ callID: String, from original: Flow, to flow: Flow, where isOf: (String) -> Bool) -> Flow? {
+    guard var session = byID[callID] else { return nil }
     let isCaller = session.caller.original == original
     let end = isCaller ? session.caller : session.callee
-    guard end.original == original, end.flow != flow, let account = end.account, isOf(account) else { return }
+    guard end.original == original, end.flow != flow, let account = end.account, isOf(account) else { return nil }
     if isCaller { session.caller.flow = flow } else { session.callee.flow = flow }
     session.lostAt = nil
     byID[callID] = session
     lost.remove(callID)
     forget(callID, on: end.flow)
     ofFlow[flow, default: []].insert(callID)
+    return end.flow
   }
 
   mutating func end(_ callID: String) {

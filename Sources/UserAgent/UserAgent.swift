@@ -65,6 +65,8 @@ public struct UserAgent {
 
   var state = State.idle
   var backoff = ReconnectBackoff()
+  /// When ``networkChanged(at:into:)`` was last called.
+  private var doubtedAt: Instant?
   var heartbeat = KeepAlive.idle
   /// What the server asked for with `Flow-Timer`, or else the configuration's.
   public internal(set) var heartbeatInterval: Duration
@@ -153,8 +155,10 @@ public struct UserAgent {
 
   public var isStopped: Bool { state == .stopped }
 
-  /// The machine's addresses or routes changed: what was waited for may work now.
+  /// The machine's addresses or routes changed, or a path that shares the network with the link gives no answers: what was
+  /// waited for may work now, and what seemed to work may not.
   public mutating func networkChanged(at now: Instant, into out: inout UserAgentOutbox) {
+    doubtedAt = now
     switch state {
     case .waiting:
       backoff.reset()
@@ -333,6 +337,7 @@ public struct UserAgent {
     _ failure: LinkFailure, retryAfter: Duration? = nil, flowIsOpen: Bool, at now: Instant,
     into out: inout UserAgentOutbox
   ) {
+    let wasReady = state == .ready
     switch state {
     case .idle, .waiting, .stopped: return
     case .leaving:
@@ -348,6 +353,10 @@ public struct UserAgent {
     lastFailure = failure
     leaveFlow(into: &out)
     var wait = backoff.nextWait(at: now, retryAfter: retryAfter, using: &random)
+    // Expected, and caused by this machine's own network: no others come back at the same time.
+    if wasReady, let doubtedAt, now - doubtedAt < .seconds(5) {
+      wait = .milliseconds(Int64.random(in: 0...100, using: &random))
+    }
     // What only a person can mend is not asked for every second.
     if failure.isPermanent { wait = max(wait, .seconds(30)) }
     state = .waiting(until: now + wait)

@@ -253,9 +253,10 @@ final class SerialSession {
       wantsPath = false
       onPathChanged?(path)
     }
+    // The link to the server may have died of the same cause.
+    session.onSilence = { [unowned(unsafe) self] in uplink.networkChanged() }
     session.onPathDoubtful = { [unowned(unsafe) self] isDoubtful in
       guard isDoubtful else { return }
-      // The link to the server may have died of the same cause.
       uplink.networkChanged()
       roam()
     }
@@ -374,6 +375,7 @@ final class SerialSession {
     session.onChannel = nil
     session.onPathChanged = nil
     session.onPathDoubtful = nil
+    session.onSilence = nil
     session.onLocalCandidate = nil
     session.onLocalCandidatesEnded = nil
     // The session may be what is calling us: let it return before it goes.

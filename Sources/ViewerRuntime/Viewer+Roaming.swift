@@ -18,6 +18,8 @@ struct Roaming {
   var wantedSince: Instant?
   /// When the last offer left; it is repeated when it brought nothing.
   var offeredAt: Instant?
+  /// Pictures should have come, and did not.
+  var isSilent = false
   /// New paths found.
   var changes: Int64 = 0
 
@@ -59,7 +61,15 @@ extension Viewer {
     }
     guard cameraTrouble == nil, let first = firstFrameAt, let last = lastFrameAt, receiver.frames > 10 else { return }
     let interval = (last - first) / Int(clamping: receiver.frames)
-    if peer.silence > .milliseconds(250) + interval * 3 { peer.doubtPath() }
+    guard peer.silence > .milliseconds(250) + interval * 3 else {
+      roaming.isSilent = false
+      return
+    }
+    peer.doubtPath()
+    guard !roaming.isSilent else { return }
+    roaming.isSilent = true
+    // The link to the server may have died of the same cause.
+    uplink.networkChanged()
   }
 
   func roam(_ why: String) {
