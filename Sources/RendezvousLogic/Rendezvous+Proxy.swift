@@ -140,7 +140,12 @@ extension Rendezvous {
       // What was asked of it there, nobody reads any more; a new offer of the other end's would keep out its own.
       if let old { failForwarding(over: old, callID: callID) }
     }
-    let target = sessions.presentFlow(of: named, callID: callID)
+    var target = sessions.presentFlow(of: named, callID: callID)
+    if flows[target] == nil, sessions[callID] == nil, request.method != .ack,
+      let found = recover(request, along: tokens, to: named, on: flow, account: sender ?? flows[flow]?.account)
+    {
+      target = found
+    }
     let isAlive =
       flows[target] != nil || target.transport == .udp && sessions.uses(target, callID: callID)
     guard isAlive else {
@@ -149,5 +154,31 @@ extension Rendezvous {
       return nil
     }
     return target
+  }
+
+  /// A dialog from before a restart: its flows are gone and nothing is known of it, but its ends may have logged in again.
+  /// Who could call the other end now may go on with a call to it (RFC 5626 §5.3 has no answer but 430 for that).
+  private func recover(
+    _ request: Message, along tokens: [Flow], to named: Flow, on flow: Flow, account: String?
+  ) -> Flow? {
+    guard let account, let callID = request.callID, let from = request.from, let to = request.to, to.tag != nil,
+      let sequence = request.cseq?.number, let here = request.contact?.uri, let there = request.requestURI
+    else { return nil }
+    var initial = request
+    initial.requestURI = to.uri
+    guard case .found(let destinations) = destinations(of: initial, for: account, from: flow), destinations.count == 1,
+      let found = destinations.first?.flow, found != Self.serviceFlow
+    else { return nil }
+    let session = Sessions.Session(
+      account: account, called: to.uri.decodedUser ?? "",
+      caller: Sessions.End(
+        flow: flow, original: tokens.first { $0 != named }, account: account, address: from, target: here,
+        sequence: sequence),
+      callee: Sessions.End(
+        flow: found, original: named, account: flows[found]?.account, address: to, target: there, sequence: 0),
+      touched: now)
+    sessions.begin(callID, session, limit: configuration.maximumSessions)
+    log(.info, "session-recovered", ("account", account), ("called", session.called))
+    return found
   }
 }

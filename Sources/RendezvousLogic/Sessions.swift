@@ -20,8 +20,10 @@ struct Sessions {
     /// The highest CSeq number it has sent.
     var sequence: UInt32
 
-    init(flow: Flow, account: String?, address: NameAddress, target: URI, sequence: UInt32) {
-      original = flow
+    init(
+      flow: Flow, original: Flow? = nil, account: String?, address: NameAddress, target: URI, sequence: UInt32
+    ) {
+      self.original = original ?? flow
       self.flow = flow
       self.account = account
       self.address = address

@@ -163,6 +163,33 @@ struct SessionTests {
     }
   }
 
+  @Test func `data follows at once where both ends miss answers`() {
+    for mover in 0..<2 {
+      let world = World(seed: 9)
+      let routers = (0..<2).map { world.net.addNAT(.fullCone, outside: World.publicIP[$0]) }
+      for index in 0..<2 {
+        world.addPeer(
+          at: World.privateIP[index], behind: routers[index], role: index == 0 ? .controlling : .controlled)
+      }
+      world.connect()
+      world.runUntilSettled()
+      // Checks from before may still be on their way, so that an address never seen proves nothing by itself.
+      world.run(for: .seconds(1))
+      world.net.rebind(routers[mover])
+      let before = world.peers[1 - mover].agent.selectedPath?.remote.address
+      let began = world.now
+      while world.peers[1 - mover].agent.selectedPath?.remote.address == before, world.now - began < .seconds(3) {
+        for peer in world.peers {
+          peer.agent.doubtPath(at: world.now)
+          world.flush(peer)
+        }
+        world.run(for: .milliseconds(50))
+      }
+      #expect(world.now - began < .milliseconds(1200), "\(world.description)")
+      #expect(world.agree, "\(world.description)")
+    }
+  }
+
   @Test func `checks that come before the answer are answered and count when it comes`() {
     let world = World(nil, nil, seed: 7)
     world.usesSTUN = false

@@ -9,12 +9,14 @@ struct CallScene {
   let node: Peer
   let viewer: Peer
 
-  init(node transport: FlowTransport = .tls, viewer viewerTransport: FlowTransport = .tls) {
+  init(
+    node transport: FlowTransport = .tls, viewer viewerTransport: FlowTransport = .tls, from host: UInt32 = 0xC000_0201
+  ) {
     world = World()
-    node = Peer(world, "gate-box", on: world.connect(transport))
+    node = Peer(world, "gate-box", on: world.connect(transport, from: host))
     node.register()
     node.publish("CAM-1\nCAM-2")
-    viewer = Peer(world, "alice", on: world.connect(viewerTransport))
+    viewer = Peer(world, "alice", on: world.connect(viewerTransport, from: host))
     viewer.register()
     _ = node.received()
   }

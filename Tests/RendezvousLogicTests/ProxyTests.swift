@@ -267,6 +267,47 @@ struct ProxyRuleTests {
     #expect(scene.node.received().map(\.method) == [.bye])
   }
 
+  @Test func `what an end was sent where it is no more is answered when it comes back`() {
+    let scene = CallScene()
+    let call = scene.call()
+    scene.world.deliver(scene.inside(.invite, call, fromNode: true, number: 2), on: scene.node.flow)
+    #expect(scene.world.responses(scene.node.flow) == [100])
+    scene.viewer.flow = scene.world.connect()
+    scene.viewer.send(scene.inside(.invite, call, fromNode: false, number: 2))
+    // The failure comes first: until then the node may not take the viewer's own offer (RFC 3261 §14.2).
+    let atNode = scene.node.received()
+    #expect(atNode.map { $0.status?.value ?? 0 } == [430, 0])
+    #expect(atNode.last?.method == .invite)
+  }
+
+  @Test func `a call outlives a server that has forgotten it`() {
+    let call = CallScene().call()
+    let scene = CallScene(from: 0xC633_6407)
+    #expect(scene.world.rendezvous.sessions.isEmpty)
+    scene.viewer.send(scene.inside(.invite, call, fromNode: false, number: 2))
+    let offers = scene.node.received()
+    #expect(offers.map(\.method) == [.invite])
+    scene.node.answer(offers[0], 200)
+    #expect(scene.viewer.received().last?.status == 200)
+    scene.world.deliver(scene.inside(.ack, call, fromNode: false, number: 2), on: scene.viewer.flow)
+    #expect(scene.node.received().map(\.method) == [.ack])
+    scene.world.deliver(scene.inside(.info, call, fromNode: true, number: 1), on: scene.node.flow)
+    #expect(scene.viewer.received().map(\.method) == [.info])
+    let fewer = scene.world.directory(without: "CAM-1")
+    scene.world.change { $0 = fewer }
+    #expect(scene.node.received().map(\.method) == [.bye])
+  }
+
+  @Test func `a forgotten call is nobody's who could not make it`() {
+    let call = CallScene().call()
+    let scene = CallScene(from: 0xC633_6407)
+    let other = Peer(scene.world, "bob", on: scene.world.connect(from: 0xC633_6408))
+    other.register()
+    other.send(scene.inside(.invite, call, fromNode: false, number: 2))
+    #expect(scene.node.received().isEmpty)
+    #expect(scene.world.rendezvous.sessions.isEmpty)
+  }
+
   @Test func `a call follows nobody who is not one of its ends, and waits a minute only`() {
     let scene = CallScene()
     let call = scene.call()
