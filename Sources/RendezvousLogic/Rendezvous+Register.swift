@@ -113,6 +113,7 @@ extension Rendezvous {
       log(.info, "flow-replaced", ("account", account), ("old", "\(old.flow)"), ("new", "\(new.flow)"))
       publications.move(account: account, instance: old.instance, from: old.flow, to: new.flow)
       subscriptions.move(of: account, from: old.flow, to: new.flow)
+      sessions.move(from: old.flow, to: new.flow)
     }
     contactsGone(before, of: account)
     if before.isEmpty, !bindings.isEmpty { log(.info, "registered", ("account", account), ("flow", "\(flow)")) }

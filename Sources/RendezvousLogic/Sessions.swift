@@ -110,6 +110,16 @@ struct Sessions {
     return end.flow
   }
 
+  /// A device logged in over another flow: its calls are there now, whether or not it has spoken in them.
+  mutating func move(from old: Flow, to new: Flow) {
+    guard old != new, let callIDs = ofFlow.removeValue(forKey: old) else { return }
+    for callID in callIDs {
+      if byID[callID]?.caller.flow == old { byID[callID]?.caller.flow = new }
+      if byID[callID]?.callee.flow == old { byID[callID]?.callee.flow = new }
+    }
+    ofFlow[new, default: []].formUnion(callIDs)
+  }
+
   mutating func end(_ callID: String) {
     guard let session = byID.removeValue(forKey: callID) else { return }
     lost.remove(callID)

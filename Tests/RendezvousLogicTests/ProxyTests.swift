@@ -280,6 +280,16 @@ struct ProxyRuleTests {
     #expect(atNode.last?.method == .invite)
   }
 
+  @Test func `a call is where its device logs in again`() {
+    let scene = CallScene()
+    let call = scene.call()
+    scene.node.flow = scene.world.connect()
+    scene.node.register()
+    _ = scene.node.received()
+    scene.viewer.send(scene.inside(.invite, call, fromNode: false, number: 2))
+    #expect(scene.node.received().map(\.method) == [.invite])
+  }
+
   @Test func `a call outlives a server that has forgotten it`() {
     let call = CallScene().call()
     let scene = CallScene(from: 0xC633_6407)
