@@ -238,6 +238,10 @@ public final class CameraDevice {
     return .frame
   }
 
+  /// How far a driver's stamp may be ahead: one that reckons when a picture is due instead of reading the clock hands it
+  /// over up to a tick of the kernel (100 Hz) before.
+  private static let longestLead: Int64 = 10_000_000
+
   /// The driver's time stamp when it is one of the monotonic clock, which stands still in a suspend.
   private static func stamp(_ buffer: v4l2_buffer) -> Instant? {
     let now = MonotonicClock.now
@@ -247,8 +251,8 @@ public final class CameraDevice {
     let monotonic = Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     let (seconds, overflow) = Int64(buffer.timestamp.tv_sec).multipliedReportingOverflow(by: 1_000_000_000)
     let age = monotonic &- (seconds &+ Int64(buffer.timestamp.tv_usec) &* 1000)
-    guard !overflow, age >= 0, age < 10_000_000_000 else { return nil }
-    return Instant(nanoseconds: now.nanoseconds - age)
+    guard !overflow, age >= -longestLead, age < 10_000_000_000 else { return nil }
+    return Instant(nanoseconds: now.nanoseconds - max(0, age))
   }
 
   private func mapBuffers() throws(CaptureProblem) {

@@ -254,6 +254,24 @@ struct CameraDeviceTests {
     #expect(try #require(Self.next(device).1).captured >= before)
   }
 
+  @Test func `a stamp of the past is believed, one a tick ahead is now, and others are not a picture's`() throws {
+    let driver = ScriptedDriver()
+    driver.modes[0].sizes = [(64, 48)]
+    let second: Int64 = 1_000_000
+    for (number, age) in [second / 2, -second / 200, -second / 10, 11 * second].enumerated() {
+      driver.frames.append(
+        .init(bytes: Self.pattern(6144), sequence: UInt32(number), flags: 0x2000, age: age))
+    }
+    let device = try CameraDevice(driver: driver)
+    try device.configure(.init())
+    try device.start()
+    let began = MonotonicClock.now
+    let frames = try (0..<4).map { _ in try #require(Self.next(device).1) }
+    #expect(frames.map(\.isStamped) == [true, true, false, false])
+    #expect(frames[0].captured < began - .milliseconds(400))
+    for frame in frames[1...] { #expect(frame.captured >= began && frame.captured <= MonotonicClock.now) }
+  }
+
   @Test func `devices are listed by number, and what is no camera is left out`() throws {
     let directory = NSTemporaryDirectory() + "capture-\(getpid())"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)

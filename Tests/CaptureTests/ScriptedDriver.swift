@@ -12,6 +12,9 @@ final class ScriptedDriver: VideoDriver {
     var bytesUsed: Int?
     var sequence: UInt32
     var flags: UInt32 = 0
+    /// Microseconds from the driver's time stamp on the monotonic clock to when the picture is handed over; without it
+    /// the stamp is 0.
+    var age: Int64?
     /// Refusal of VIDIOC_DQBUF instead of a frame.
     var errno: Int32 = 0
   }
@@ -216,6 +219,13 @@ final class ScriptedDriver: VideoDriver {
     memory[Int(index)].copyMemory(from: frame.bytes, byteCount: min(frame.bytes.count, bufferBytes))
     buffer.pointee.index = index
     buffer.pointee.sequence = frame.sequence
+    if let age = frame.age {
+      var time = timespec()
+      clock_gettime(CLOCK_MONOTONIC, &time)
+      let stamp = Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000 - age
+      buffer.pointee.timestamp.tv_sec = time_t(stamp / 1_000_000)
+      buffer.pointee.timestamp.tv_usec = suseconds_t(stamp % 1_000_000)
+    }
     buffer.pointee.flags = frame.flags
     let used = UInt32(frame.bytesUsed ?? frame.bytes.count)
     if isMultiplanar { buffer.pointee.m.planes[0].bytesused = used } else { buffer.pointee.bytesused = used }
