@@ -13,13 +13,13 @@ class Sipp(Case):
 
     def setUp(self):
         super().setUp()
-        self.machine, self.server, self.node = one_machine(self)
+        self.machine, self.server, self.node = one_machine(self, listen={"msrp": "127.0.0.1:2855"})
         self.server.account("old-phone", password="opensesame", md5=True)
         # The flow identifies itself by its domain, which sipp is given as the service.
         self.users = self.folder / "users.csv"
 
-    def sipp(self, scenario, user, password, transport="u1", calls=3):
-        self.users.write_text(f"SEQUENTIAL\n{user};[authentication username={user} password={password}];\n")
+    def sipp(self, scenario, user, password, transport="u1", calls=3, callee=""):
+        self.users.write_text(f"SEQUENTIAL\n{user};[authentication username={user} password={password}];{callee}\n")
         return self.complete([
             "sipp", "127.0.0.1:5060", "-sf", HERE / scenario, "-inf", self.users, "-s", "rv.example.org", "-t", transport,
             "-i", "127.0.0.1", "-p", "5090", "-m", str(calls), "-r", "10", "-nostdin", "-timeout", "20",
@@ -44,6 +44,17 @@ class Sipp(Case):
         self.server.account("old-box", password="opensesame", node=True, md5=True)
         done = self.sipp("presence.xml", "old-box", "opensesame", "t1", 1)
         self.assertEqual(done.returncode, 0, f"{done.stdout[-1500:]}{self.told()}")
+
+    def test_the_offline_service_answers_for_who_is_not_there_and_leaves_the_end_to_the_caller(self):
+        # Who may watch a node's camera may write to the node.
+        self.server.grant("old-phone", "CAM-1")
+        self.node.ready()
+        self.node.process.stop()
+        self.server.wait_serial("CAM-1", 20, present=False)
+        for transport, calls in (("u1", 20), ("t1", 1)):
+            done = self.sipp("offline.xml", "old-phone", "opensesame", transport, calls, callee="gate-box")
+            self.assertEqual(done.returncode, 0, f"{transport}: {done.stdout[-1500:]}{self.told()}")
+            self.note(f"{calls} calls over {transport}: each answered for the node, none ended by the service")
 
     def test_a_wrong_password_is_refused(self):
         done = self.sipp("refused.xml", "old-phone", "guess", calls=2)

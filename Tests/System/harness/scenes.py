@@ -4,7 +4,7 @@ from .network import Network
 from .nodes import DOMAIN, Node, Server, Viewer
 
 
-def one_machine(case, **node):
+def one_machine(case, listen=None, **node):
     """Server, node and viewer on one machine, over its loopback interface."""
     network = Network(case)
     machine = network.namespace("box")
@@ -13,7 +13,7 @@ def one_machine(case, **node):
     network.pair(machine, "lan", network.namespace("neighbour"), "lan")
     machine.address("lan", "192.168.77.1/24")
     machine.default_route("192.168.77.254")
-    server = Server(case, machine, address="127.0.0.1").start()
+    server = Server(case, machine, address="127.0.0.1", listen=listen).start()
     return machine, server, Node(case, machine, server, **node)
 
 
