@@ -34,7 +34,7 @@ class FileFigures(Case):
         self.note("bare data channel %.1f MB/s, file with MSRP, hash and disk %.1f MB/s: %d %% of it, both ends on one core; "
                   "RSS %d MB" % (figures["raw_kB_s"] / 1000, figures["file_kB_s"] / 1000, figures["share_percent"],
                                  figures["resident_bytes"] >> 20))
-        self.assertGreaterEqual(figures["share_percent"], 60, figures)
+        self.assertGreaterEqual(figures["share_percent"], 75, figures)
 
     def test_one_gigabyte_with_three_cuts_and_a_new_address(self):
         machine, server, node = one_machine(self)

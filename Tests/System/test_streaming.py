@@ -25,8 +25,7 @@ class Streaming(StreamingCase):
     def test_a_path_that_shrinks_to_a_tenth_and_grows_again(self):
         _, (viewer, _) = self.scene()
         name, figures = self.cell(viewer, 10, 0, 15, "--quality", "auto", drop=True)
-        # Aimed at a second; what was sent before the path shrank takes 1.0 to 1.1 s to get through or be given up.
-        self.assertLessEqual(figures["longest_gap_ms"], 1.5 * LONGEST_STALL_MS, f"{name}: {figures}")
+        self.assertLessEqual(figures["longest_gap_ms"], LONGEST_STALL_MS, f"{name}: {figures}")
         self.assertGreater(figures["frames"], 100)
 
     def test_a_slow_viewer_costs_a_fast_one_nothing(self):
