@@ -16,8 +16,8 @@ struct MSRPSendQueue {
     var hasReportedSent = false
 
     var remaining: UInt64 { total - next }
-    /// Nothing more is to be heard of it.
-    var isFinished: Bool { hasReportedSent && (!head.wantsSuccessReport || reported.covers(total)) }
+    /// Nothing more is to be heard of it. Of an empty message nothing is missing, and its report comes all the same.
+    var isFinished: Bool { hasReportedSent && (!head.wantsSuccessReport || total > 0 && reported.covers(total)) }
   }
 
   /// A request that wants a response. RFC 4975 §7.1.1: 30 seconds.

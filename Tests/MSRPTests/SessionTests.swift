@@ -143,11 +143,14 @@ struct SessionTests {
 
   @Test func `an empty message has the range 1-0 of 0`() {
     var pair = Pair()
-    _ = pair.send(.init(contentType: "text/plain", body: [], messageID: "empty"))
+    var message = MSRPSession.Outgoing(contentType: "text/plain", body: [], messageID: "empty")
+    message.wantsSuccessReport = true
+    _ = pair.send(message)
     pair.pump()
     #expect(pair.wire.first == "A SEND 1-0/0 0 bytes $")
     #expect(pair.fromBob.last == .received(messageID: "empty", contentType: "text/plain", body: [], total: 0))
-    #expect(pair.fromAlice.last == .sent(messageID: "empty"))
+    #expect(pair.fromAlice.suffix(2) == [.sent(messageID: "empty"), .delivered(messageID: "empty")])
+    #expect(!pair.alice.session.isSending)
   }
 
   @Test func `a failure report of no gets no answer, partial only errors`() {
