@@ -13,9 +13,12 @@ public struct AccountMaterial {
 
   /// Reads what is there and makes what is made on first start.
   ///
-  /// - Parameter stateDirectory: `nil` keeps nothing: every start is a new machine to its peers.
+  /// - Parameters:
+  ///   - stateDirectory: `nil` keeps nothing: every start is a new machine to its peers.
+  ///   - terminal: tells programs of one machine apart that are logged in at the same time: a log-in takes the place of
+  ///     the last one of the same instance (RFC 5626 §6).
   public static func load(
-    _ account: AccountConfiguration, stateDirectory: String?, registers: Bool
+    _ account: AccountConfiguration, stateDirectory: String?, registers: Bool, terminal: String = ""
   ) throws(SetupProblem) -> AccountMaterial {
     let password = try readPassword(account.passwordFile)
     var trust = TLSContext.Trust.system
@@ -39,7 +42,7 @@ public struct AccountMaterial {
       } catch {
         throw SetupProblem("\(error)")
       }
-      instance = try loadOrMakeInstance(stateDirectory + "/instance")
+      instance = try loadOrMakeInstance(stateDirectory + "/instance" + (terminal.isEmpty ? "" : "-" + terminal))
     } else {
       do throws(SecureTransportError) {
         identity = try Identity()

@@ -265,6 +265,18 @@ class Chats(FileCase):
         process.say = say
         return process
 
+    def test_an_inbox_and_a_chat_on_one_machine_do_not_push_each_other_out(self):
+        machine, server, node, anna, _ = self.scene()
+        node.ready()
+        inbox = self.start("inbox", [self.program("edge"), "inbox", "--follow", *anna.options()], machine,
+                           environment=anna.environment())
+        self.wait_until(lambda: "event=registered account=anna" in server.process.text(), 20, inbox.text)
+        chat = self.chat(anna, "bob")
+        chat.wait_for("bob is here", 20)
+        time.sleep(3)
+        self.assertNotIn("event=flow-replaced account=anna", server.process.text())
+        self.assertTrue(inbox.running() and chat.running())
+
     def test_two_people_write_send_a_file_and_refuse_one(self):
         machine, server, node, anna, bob = self.scene()
         # A right joins two accounts from when the serial was published first.
