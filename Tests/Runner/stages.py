@@ -187,7 +187,8 @@ def grid(only):
     outcome.add(pool.run("grid", [ROOT / "Tests" / "Grid"], only, LOGS))
     sys.path.insert(0, str(ROOT / "Tests" / "System"))
     from harness.grid import read, table
-    print(table(read(rows)), flush=True)
+    if measured := read(rows):
+        print(table(measured), flush=True)
     return outcome
 
 
