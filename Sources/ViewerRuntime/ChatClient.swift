@@ -76,7 +76,8 @@ final class ChatClient {
     }
     guard File.isDirectory(folder) else { throw SetupProblem("\(folder): no such folder", exitCode: .no) }
     let directory = StateDirectory.ofViewer(configuration.stateDirectory)
-    material = try AccountMaterial.load(configuration.account, stateDirectory: directory, registers: true, terminal: "chat")
+    material = try AccountMaterial.load(
+      configuration.account, stateDirectory: directory, registers: true, terminal: "chat")
     inbox = try? Inbox(directory: directory)
     uplink = Uplink(reactor: reactor, resolver: NameResolver(reactor: reactor), configuration: material.uplink)
     uplink.onEvent = { [unowned(unsafe) self] in receive($0) }
