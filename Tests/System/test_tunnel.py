@@ -252,9 +252,11 @@ class Tunnels(Case):
         keys = folder / "authorized_keys"
         keys.write_text((folder / "user.pub").read_text())
         pathlib.Path("/run/sshd").mkdir(exist_ok=True)
-        self.start("sshd", ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", folder / "host", "-o",
-                            "ListenAddress=192.168.50.2:22", "-o", f"AuthorizedKeysFile={keys}", "-o", "StrictModes=no",
-                            "-o", "UsePAM=no", "-o", f"PidFile={folder}/pid", "-o", "PermitRootLogin=yes"], device)
+        server = self.start("sshd", [
+            "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", folder / "host", "-o", "ListenAddress=192.168.50.2:22",
+            "-o", f"AuthorizedKeysFile={keys}", "-o", "StrictModes=no", "-o", "UsePAM=no", "-o", f"PidFile={folder}/pid",
+            "-o", "PermitRootLogin=yes"], device)
+        server.wait_for("Server listening", 20)
         _, port = self.tunnel(scene.viewer, "NVR-SSH")
         done = self.complete(
             ["ssh", "-F", "/dev/null", "-i", folder / "user", "-p", port, "-o", "StrictHostKeyChecking=no", "-o",
