@@ -1,5 +1,7 @@
 """A relay that dies under a running stream: another takes its place, and the session goes on."""
 
+import time
+
 from harness.scenes import TwoHomes
 from test_roaming import Watch
 
@@ -30,7 +32,10 @@ class RelayDeath(Watch):
         scene = self.scene()
 
         def restart():
+            down = time.monotonic()
             scene.server.process.kill()
             scene.server.start()
+            # While it is not there nobody can do anything.
+            self.outage_ms += 1000 * (time.monotonic() - down)
 
         self.relayed(scene, restart)
