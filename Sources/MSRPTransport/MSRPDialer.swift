@@ -32,15 +32,15 @@ public final class MSRPDialer {
   }
 
   /// Makes a place for a session, at the relay when one is configured; `nil` with why there is none.
-  func prepare(_ ready: @escaping (Place?, String) -> Void) {
+  func prepare(_ ready: @escaping (Place?, MSRPObstacle?) -> Void) {
     let uri = newURI()
-    guard let relay = uplink.relay else { return ready(Place(uri: uri, pass: nil), "") }
-    find(relay) { [self] addresses, security, why in
-      guard let security else { return ready(nil, why) }
+    guard let relay = uplink.relay else { return ready(Place(uri: uri, pass: nil), nil) }
+    find(relay) { [self] addresses, security, obstacle in
+      guard let security else { return ready(nil, obstacle) }
       _ = RelayLogin(
         reactor: reactor, to: addresses, security: security, relay: relay, local: uri, digest: uplink.digest()
-      ) { pass, why in
-        ready(pass.map { Place(uri: uri, pass: $0) }, why)
+      ) { pass, obstacle in
+        ready(pass.map { Place(uri: uri, pass: $0) }, obstacle)
       }
     }
   }
@@ -64,51 +64,59 @@ public final class MSRPDialer {
 
   /// Opens the connection to the first hop of `peer`; `nil` when it is one this end must not use.
   ///
+  /// Over a protected link every hop must be protected, not only the first (RFC 4975 §14.1).
+  ///
   /// `ready` is called with the stream, before anything happens on it, or with why there is none.
   func connect(
     _ peer: MSRPDescription, from place: Place, _ configuration: MSRPSession.Configuration,
-    ready: @escaping (MSRPStream?, String) -> Void
+    ready: @escaping (MSRPStream?, MSRPObstacle?) -> Void
   ) {
+    let hops = (place.pass?.usePath ?? []) + peer.path
+    guard !uplink.isSecure || hops.allSatisfy({ $0.isSecure }) else {
+      return ready(nil, MSRPObstacle("a part of the way to it is not protected", isLasting: true))
+    }
     var configuration = configuration
     // A relay may buffer whole chunks, and little of them: what RFC 4975 §7.1.1 has for everybody.
     if place.pass != nil || peer.path.count > 1 { configuration.chunkBytes = 2048 }
     let session = MSRPSession(
-      local: place.uri, remotePath: (place.pass?.usePath ?? []) + peer.path, configuration: configuration,
+      local: place.uri, remotePath: hops, configuration: configuration,
       random: AnyRandom(SystemRandom()))
     if let pass = place.pass {
-      return ready(MSRPStream(reactor: reactor, over: pass.stream, session: session), "")
+      return ready(MSRPStream(reactor: reactor, over: pass.stream, session: session), nil)
     }
-    find(peer.path[0]) { [reactor] addresses, security, why in
-      guard let security else { return ready(nil, why) }
-      ready(MSRPStream(reactor: reactor, to: addresses, security: security, session: session), "")
+    find(peer.path[0]) { [reactor] addresses, security, obstacle in
+      guard let security else { return ready(nil, obstacle) }
+      ready(MSRPStream(reactor: reactor, to: addresses, security: security, session: session), nil)
     }
   }
 
   /// Where a hop is and how the connection to it is protected; no security with why it must not be used.
   private func find(
-    _ hop: MSRPURI, ready: @escaping ([SocketAddress], StreamConnection.ClientSecurity?, String) -> Void
+    _ hop: MSRPURI, ready: @escaping ([SocketAddress], StreamConnection.ClientSecurity?, MSRPObstacle?) -> Void
   ) {
     let port = hop.port ?? 2855
     let isServer = ASCII.equalIgnoringCase(hop.host, uplink.domain)
     let security: StreamConnection.ClientSecurity
     if hop.isSecure {
       guard let trusted = uplink.security(serverName: isServer ? nil : hop.host) else {
-        return ready([], nil, "no certificate can be checked")
+        return ready([], nil, MSRPObstacle("no certificate can be checked", isLasting: true))
       }
       security = trusted
     } else {
       // What goes to the server protected does not go on in the clear.
-      guard !uplink.isSecure else { return ready([], nil, "it offers no protected connection") }
+      guard !uplink.isSecure else {
+        return ready([], nil, MSRPObstacle("it offers no protected connection", isLasting: true))
+      }
       security = .plain
     }
-    let open = { (addresses: [IPAddress]) in ready(addresses.map { SocketAddress($0, port: port) }, security, "") }
+    let open = { (addresses: [IPAddress]) in ready(addresses.map { SocketAddress($0, port: port) }, security, nil) }
     if let address = NameResolver.numeric(hop.host) { return open([address]) }
     // The server's domain need not be its host's name: it is where the link goes.
     if isServer, let server = uplink.serverAddress { return open([server.ip]) }
     _ = resolver.resolve(hop.host) { answer in
       switch answer {
       case .success(let found): open(found)
-      case .failure(let error): ready([], nil, error.description)
+      case .failure(let error): ready([], nil, MSRPObstacle(error.description))
       }
     }
   }

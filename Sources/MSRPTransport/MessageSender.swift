@@ -20,6 +20,8 @@ public final class MessageSender {
     case stored
     /// The final answer to its request; `nil`: none came, and it may have been taken or not.
     case refused(StatusCode?)
+    /// There is no way to it, and trying again does not help.
+    case barred(String)
     /// MSRP failed with this status (RFC 4975 §10), or could not begin: 0.
     case failed(Int, why: String)
   }
@@ -65,8 +67,8 @@ public final class MessageSender {
   }
 
   private func invite(_ receiver: String) {
-    dialer.prepare { [self] place, why in
-      guard let place else { return finish(receiver, .failed(0, why: why)) }
+    dialer.prepare { [self] place, obstacle in
+      guard let place else { return finish(receiver, Self.outcome(obstacle)) }
       invite(receiver, place)
     }
   }
@@ -121,13 +123,18 @@ public final class MessageSender {
     return status == 202 ? .stored : .delivered
   }
 
+  private static func outcome(_ obstacle: MSRPObstacle?) -> Outcome {
+    guard let obstacle else { return .failed(0, why: "no way to it") }
+    return obstacle.isLasting ? .barred(obstacle.why) : .failed(0, why: obstacle.why)
+  }
+
   private func answered(_ receiver: String, _ body: [UInt8]) {
     let span = body.span
     guard let pending = queues[receiver]?.first, let place = pending.place,
       let answer = unsafe try? SessionDescription(parsing: span.bytes), let peer = MSRPDescription(answer)
     else { return finish(receiver, .failed(0, why: "the answer offers no MSRP")) }
-    dialer.connect(peer, from: place, .init()) { [self] stream, why in
-      guard let stream else { return finish(receiver, .failed(0, why: why)) }
+    dialer.connect(peer, from: place, .init()) { [self] stream, obstacle in
+      guard let stream else { return finish(receiver, Self.outcome(obstacle)) }
       queues[receiver]?[0].stream = stream
       stream.onEvent = { [self] event in receive(event, receiver) }
       stream.onClosed = { [self] why in finish(receiver, .failed(0, why: why)) }

@@ -22,7 +22,7 @@ final class RelayLogin {
   private var framer = MSRPFramer()
   private var challenges = 0
   private var random = SystemRandom()
-  private var done: ((Pass?, String) -> Void)?
+  private var done: ((Pass?, MSRPObstacle?) -> Void)?
   private var deadline: Reactor.TimerToken?
   private let reactor: Reactor
   private var reply: MSRPHead?
@@ -31,7 +31,7 @@ final class RelayLogin {
 
   init(
     reactor: Reactor, to addresses: [SocketAddress], security: StreamConnection.ClientSecurity, relay: MSRPURI,
-    local: MSRPURI, digest: DigestClient, done: @escaping (Pass?, String) -> Void
+    local: MSRPURI, digest: DigestClient, done: @escaping (Pass?, MSRPObstacle?) -> Void
   ) {
     self.reactor = reactor
     self.relay = relay
@@ -41,8 +41,8 @@ final class RelayLogin {
     stream = StreamConnection.connect(reactor: reactor, to: addresses, security: security)
     stream.onOpen = { [self] in ask() }
     stream.onBytes = { [self] bytes in receive(bytes) }
-    stream.onClosed = { [self] reason in finish(nil, "the relay: " + reason.description) }
-    deadline = reactor.schedule(after: Self.patience) { [self] in finish(nil, "the relay does not answer") }
+    stream.onClosed = { [self] reason in finish(nil, .init("the relay: " + reason.description)) }
+    deadline = reactor.schedule(after: Self.patience) { [self] in finish(nil, .init("the relay does not answer")) }
   }
 
   private func ask() {
@@ -65,7 +65,7 @@ final class RelayLogin {
         if case .end = item, let reply { answered(reply) }
       }
     } catch {
-      finish(nil, "the relay speaks no MSRP")
+      finish(nil, .init("the relay speaks no MSRP", isLasting: true))
     }
   }
 
@@ -73,29 +73,36 @@ final class RelayLogin {
     switch head.responseCode {
     case 200:
       guard let path = head.field("Use-Path").flatMap({ MSRPURI.path($0) }) else {
-        return finish(nil, "the relay gives no path")
+        return finish(nil, .init("the relay gives no path", isLasting: true))
       }
-      finish(Pass(usePath: path, stream: stream), "")
+      finish(Pass(usePath: path, stream: stream), nil)
     case 401:
       var response = Message(.response(401, reason: ""))
       for field in head.fields where ASCII.equalIgnoringCase(field.name, "WWW-Authenticate") {
         response.append(.wwwAuthenticate, field.value)
       }
-      guard case .retry = digest.receive(response, answered: challenges) else {
-        return finish(nil, "the relay refuses the account or its password")
+      switch digest.receive(response, answered: challenges) {
+      case .retry:
+        challenges += 1
+        ask()
+      case .giveUp(.badPassword):
+        finish(nil, .init("the relay refuses the account or its password", isLasting: true))
+      case .giveUp(.foreignRealm):
+        finish(nil, .init("the relay asks for a password of another realm than \(digest.realm)", isLasting: true))
+      case .giveUp: finish(nil, .init("the relay asks for a password in no way this end may answer", isLasting: true))
       }
-      challenges += 1
-      ask()
-    default: finish(nil, "the relay refuses: \(head.responseCode ?? 0)")
+    case let code:
+      // What a server says of itself passes (RFC 4975 §10.5, RFC 4976 §5.1.1).
+      finish(nil, .init("the relay refuses (\(code ?? 0))", isLasting: code == 403 || code == 501))
     }
   }
 
-  private func finish(_ pass: Pass?, _ why: String) {
+  private func finish(_ pass: Pass?, _ obstacle: MSRPObstacle?) {
     guard let done else { return }
     self.done = nil
     if let deadline { reactor.cancel(deadline) }
     deadline = nil
     if pass == nil { stream.close() }
-    done(pass, why)
+    done(pass, obstacle)
   }
 }

@@ -45,6 +45,7 @@ public final class Node {
   private lazy var portMapper = configuration.rendezvous.mapsPorts ? PortMapper(reactor: reactor) : nil
   /// At an address of each family the server has.
   private var stunServers: [SocketAddress] = []
+  private let place: TerminalPlace?
   /// What kind of NAT is in front of this machine; found out after every log-in.
   var natReport: NATReport?
   private var natProbe: NATProbe?
@@ -59,6 +60,8 @@ public final class Node {
     self.configuration = configuration
     self.log = log
     self.includesLoopback = includesLoopback
+    // Keeps an inbox that is given the node's own directory out of it.
+    place = try TerminalPlace.whole(configuration.node.stateDirectory)
     material = try AccountMaterial.load(
       configuration.rendezvous, stateDirectory: configuration.node.stateDirectory, registers: true)
     resolver = NameResolver(reactor: reactor)

@@ -15,10 +15,9 @@ public struct AccountMaterial {
   ///
   /// - Parameters:
   ///   - stateDirectory: `nil` keeps nothing: every start is a new machine to its peers.
-  ///   - terminal: tells programs of one machine apart that are logged in at the same time: a log-in takes the place of
-  ///     the last one of the same instance (RFC 5626 §6).
+  ///   - place: whose instance name this log-in has; `nil` takes that of the state directory.
   public static func load(
-    _ account: AccountConfiguration, stateDirectory: String?, registers: Bool, terminal: String = ""
+    _ account: AccountConfiguration, stateDirectory: String?, registers: Bool, place: TerminalPlace? = nil
   ) throws(SetupProblem) -> AccountMaterial {
     let password = try readPassword(account.passwordFile)
     var trust = TLSContext.Trust.system
@@ -42,7 +41,7 @@ public struct AccountMaterial {
       } catch {
         throw SetupProblem("\(error)")
       }
-      instance = try loadOrMakeInstance(stateDirectory + "/instance" + (terminal.isEmpty ? "" : "-" + terminal))
+      instance = try loadOrMakeInstance((place?.directory ?? stateDirectory) + "/instance")
     } else {
       do throws(SecureTransportError) {
         identity = try Identity()

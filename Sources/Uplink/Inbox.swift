@@ -56,6 +56,7 @@ public final class Inbox {
   private static let maximumInline = 64 << 10
 
   private let directory: String?
+  private let place: TerminalPlace?
   private let path: String?
   private var file: AppendFile?
   private var bytes = 0
@@ -64,9 +65,17 @@ public final class Inbox {
   /// Those of the file, oldest first.
   public private(set) var entries: [Entry] = []
 
-  /// - Parameter directory: `nil` keeps messages for as long as the process lives.
-  public init(directory: String?) throws(FileError) {
+  /// The messages of a terminal, which keeps its place for as long as this lives.
+  public convenience init(_ place: TerminalPlace?) throws(FileError) {
+    try self.init(directory: place?.directory, place: place)
+  }
+
+  /// - Parameter directory: `nil` keeps messages for as long as the process lives. Nobody else may write to it.
+  public convenience init(directory: String?) throws(FileError) { try self.init(directory: directory, place: nil) }
+
+  private init(directory: String?, place: TerminalPlace?) throws(FileError) {
     self.directory = directory
+    self.place = place
     path = directory.map { $0 + "/messages.jsonl" }
     guard let path, let directory else { return }
     if File.exists(directory + "/messages.1.jsonl") {
@@ -124,6 +133,18 @@ public final class Inbox {
     known.insert(Self.name(entry))
     entries.append(entry)
     return .taken(entry)
+  }
+
+  /// What all terminals of a state directory were given, each message once, oldest first.
+  public static func everything(in stateDirectory: String) throws(FileError) -> [Entry] {
+    var names: Set<String> = []
+    var entries: [Entry] = []
+    let files = TerminalPlace.directories(in: stateDirectory).map { $0 + "/messages.jsonl" }.filter(File.exists)
+    for file in files {
+      for entry in try load(file) where names.insert(name(entry)).inserted { entries.append(entry) }
+    }
+    // One terminal's are in order, whatever their dates say.
+    return files.count < 2 ? entries : entries.sorted { $0.date < $1.date }
   }
 
   private static func pictureSuffix(_ type: String) -> String? {

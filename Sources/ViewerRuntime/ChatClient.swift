@@ -76,9 +76,11 @@ final class ChatClient {
     }
     guard File.isDirectory(folder) else { throw SetupProblem("\(folder): no such folder", exitCode: .no) }
     let directory = StateDirectory.ofViewer(configuration.stateDirectory)
+    var place: TerminalPlace?
+    if let directory { place = try TerminalPlace.chat(in: directory) }
     material = try AccountMaterial.load(
-      configuration.account, stateDirectory: directory, registers: true, terminal: "chat")
-    inbox = try? Inbox(directory: directory)
+      configuration.account, stateDirectory: directory, registers: true, place: place)
+    inbox = try? Inbox(place)
     uplink = Uplink(reactor: reactor, resolver: NameResolver(reactor: reactor), configuration: material.uplink)
     uplink.onEvent = { [unowned(unsafe) self] in receive($0) }
   }

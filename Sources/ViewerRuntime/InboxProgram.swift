@@ -43,14 +43,16 @@ public enum InboxProgram {
   ) throws(SetupProblem) -> ExitCode {
     let account = configuration.account
     let directory = StateDirectory.ofViewer(configuration.stateDirectory)
-    let material = try AccountMaterial.load(account, stateDirectory: directory, registers: true)
+    var place: TerminalPlace?
+    if let directory { place = try TerminalPlace.inbox(in: directory) }
+    let material = try AccountMaterial.load(account, stateDirectory: directory, registers: true, place: place)
     let inbox: Inbox
     do throws(FileError) {
-      inbox = try Inbox(directory: directory)
+      inbox = try Inbox(place)
+      if includesKept, let directory { for entry in try Inbox.everything(in: directory) { show(entry) } }
     } catch {
       throw SetupProblem("the messages cannot be kept: \(error)", exitCode: .no)
     }
-    if includesKept { for entry in inbox.entries { show(entry) } }
     do throws(SystemError) {
       let link = try CommandLink(account, material, follows: follows, progress: progress)
       let uplink = link.uplink

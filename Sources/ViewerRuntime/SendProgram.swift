@@ -85,7 +85,10 @@ public enum SendProgram {
           isSending = false
           switch outcome {
           // The server is in trouble, or the way to it is: it is asked again, and knows the message if it has it.
-          case .refused(nil), .refused(503), .refused(408), .failed(0, _), .failed(408, _): retry?()
+          case .refused(nil), .refused(503), .refused(408): retry?()
+          case .failed(0, let why), .failed(408, let why):
+            answer = .failed("\(receiver): \(why), tried for \(patience.components.seconds) s", .unreachable)
+            retry?()
           case .refused(415) where message.serialized.count <= MessageSender.maximumPage:
             isPlain = true
             _ = uplink.perform {
@@ -135,6 +138,7 @@ public enum SendProgram {
     switch outcome {
     case .delivered: return .sent(.delivered)
     case .stored: return .sent(.stored)
+    case .barred(let why): return .failed("\(receiver): \(why)", .no)
     case .failed(413, _): return .failed("\(receiver) has as much waiting as an account may", .no)
     case .failed(_, let why): return .failed("\(receiver): \(why)", .no)
     case .refused(let status):

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from harness import Case, Viewer
-from harness.nodes import interrupt
+from harness.nodes import every, interrupt
 from harness.scenes import TwoHomes, one_machine
 
 MEGABYTE = 1 << 20
@@ -266,16 +266,38 @@ class Chats(FileCase):
         return process
 
     def test_an_inbox_and_a_chat_on_one_machine_do_not_push_each_other_out(self):
-        machine, server, node, anna, _ = self.scene()
+        machine, server, node, anna, bob = self.scene()
         node.ready()
+        before = every(server.status(), "subscriptions")[0]
         inbox = self.start("inbox", [self.program("edge"), "inbox", "--follow", *anna.options()], machine,
                            environment=anna.environment())
         self.wait_until(lambda: "event=registered account=anna" in server.process.text(), 20, inbox.text)
         chat = self.chat(anna, "bob")
         chat.wait_for("bob is here", 20)
-        time.sleep(3)
+        second = self.start("second-inbox", [self.program("edge"), "inbox", "--follow", *anna.options()], machine,
+                            environment=anna.environment())
+        self.wait_until(lambda: every(server.status(), "subscriptions")[0] >= before + 3, 20, second.text)
+        texts = [f"number {number}" for number in range(3)]
+        for text in texts:
+            sent = self.start("send", [self.program("edge"), "send", "anna", text, *bob.options()], machine,
+                              environment=bob.environment())
+            self.assertEqual(sent.wait(20), 0, sent.text())
+        # Each shows every message once and keeps it where nobody else writes.
+        state = sorted((anna.home / "state").rglob("messages.jsonl"))
+        self.assertEqual(len(state), 3, state)
+        for shown in (inbox, chat, second):
+            self.wait_until(lambda: texts[-1] in shown.text(), 20, shown.text)
+            self.assertEqual([shown.text().count(text) for text in texts], [1, 1, 1], shown.text())
+        for file in state:
+            self.assertEqual([json.loads(line)["text"] for line in file.read_text().splitlines()], texts, file)
         self.assertNotIn("event=flow-replaced account=anna", server.process.text())
-        self.assertTrue(inbox.running() and chat.running())
+        self.assertTrue(inbox.running() and chat.running() and second.running())
+        for process in (inbox, second):
+            process.stop()
+        everything = self.start("all", [self.program("edge"), "inbox", "--all", *anna.options()], machine,
+                                environment=anna.environment())
+        self.assertEqual(everything.wait(20), 0, everything.text())
+        self.assertEqual([everything.text().count(text) for text in texts], [1, 1, 1], everything.text())
 
     def test_two_people_write_send_a_file_and_refuse_one(self):
         machine, server, node, anna, bob = self.scene()
