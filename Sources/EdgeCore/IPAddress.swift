@@ -66,6 +66,15 @@ public enum IPAddress: Hashable, Sendable {
     return self
   }
 
+  /// What one customer has to send from: an IPv4 address, or an IPv6 /64 with all its addresses.
+  public var site: UInt64 {
+    switch unmapped {
+    case .v4(let address): UInt64(address)
+    // Global unicast is 2000::/3, so no IPv4 address is meant.
+    case .v6(let high, _, _): high ^ 1 << 63
+    }
+  }
+
   /// The v4-mapped form undone, and nothing else: what a dual-stack socket reports for an IPv4 peer.
   public var unmapped: IPAddress {
     guard case .v6(0, let low, _) = self, low >> 32 == 0xFFFF else { return self }

@@ -78,6 +78,15 @@ public final class TCPConnection: StreamSocket {
     super.init(reactor: reactor, failure: failure)
   }
 
+  /// Asks a silent peer after `idle`, and gives it up when it does not answer for a minute (SO_KEEPALIVE).
+  public func keepAlive(after idle: Duration) {
+    guard let socket = descriptor?.raw else { return }
+    try? SocketCall.setOption(socket, SOL_SOCKET, SO_KEEPALIVE, 1)
+    try? SocketCall.setOption(socket, SocketLevel.tcp, TCP_KEEPIDLE, Int32(clamping: idle.components.seconds))
+    try? SocketCall.setOption(socket, SocketLevel.tcp, TCP_KEEPINTVL, 15)
+    try? SocketCall.setOption(socket, SocketLevel.tcp, TCP_KEEPCNT, 4)
+  }
+
   static func prepare(_ socket: Int32, userTimeout: Duration?) throws(SystemError) {
     try SocketCall.setOption(socket, SocketLevel.tcp, TCP_NODELAY, 1)
     if let userTimeout {

@@ -126,8 +126,7 @@ extension ApplicationServer {
     if media[server].isReady { log("offline-media-lost", ["server": "\(server + 1)"]) }
     media[server].isReady = false
     for (number, store) in stores.sorted(by: { $0.key < $1.key }) where store.server == server {
-      stores[number] = nil
-      choice.closed(server)
+      _ = remove(number)
       if !store.isAnswered { answer(store.invite, 503, tag: store.dialog.id.localTag) }
     }
     for (number, push) in pushes.sorted(by: { $0.key < $1.key }) {

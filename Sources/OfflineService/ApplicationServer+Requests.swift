@@ -26,17 +26,15 @@ extension ApplicationServer {
     guard !request.body.isEmpty, request.mediaType == "application/sdp" else { return answer(request, 488) }
     let tag = random.token(12)
     guard let dialog = Dialog(accepting: request, localTag: tag) else { return answer(request, 400) }
-    guard stores.count + pushes.count < Self.capacity, let server = choice.best(where: { media[$0].isReady }) else {
+    guard mayStore(from), let server = choice.best(where: { media[$0].isReady }) else {
       return answer(request, 503)
     }
-    let number = newNumber()
-    choice.opened(server)
     // The caller's offer goes on as it is.
     var invite = newRequest(
       .invite, to: mediaURI(server), from: uri(from), as: mediaURI(server).description)
     invite.setBody(request.body, type: "application/sdp")
-    stores[number] = Store(
-      invite: request, dialog: dialog, from: from, to: to, server: server, mediaInvite: invite, begun: now)
+    let number = add(
+      Store(invite: request, dialog: dialog, from: from, to: to, server: server, mediaInvite: invite))
     sendToMedia(invite, server, for: .store(number))
   }
 
@@ -46,12 +44,13 @@ extension ApplicationServer {
   func storeAnswered(_ number: Int, _ response: Message, _ status: StatusCode) {
     guard let store = stores[number], let invite = store.mediaInvite else { return }
     guard status.isSuccess, let dialog = Dialog(request: invite, response: response) else {
-      stores[number] = nil
-      choice.closed(store.server)
+      _ = remove(number)
       return answer(store.invite, status.isSuccess ? 502 : status, tag: store.dialog.id.localTag)
     }
-    stores[number]?.media = dialog
-    stores[number]?.answer = response.body
+    change(number) {
+      $0.media = dialog
+      $0.answer = response.body
+    }
     sendToMedia(dialog.acknowledgement(ofInvite: 1), store.server, for: nil)
     var order = ControlDocument(
       .restoreMessage, from: uri(store.from), to: uri(store.to), connection: Self.connectionID(dialog))
@@ -69,7 +68,7 @@ extension ApplicationServer {
       forget(number)
       return answer(store.invite, 480, tag: store.dialog.id.localTag)
     }
-    stores[number]?.isAnswered = true
+    change(number) { $0.isAnswered = true }
     var response = Message.response(to: store.invite, status: 200, tag: store.dialog.id.localTag)
     response.append(.contact, contact.description)
     response.setBody(store.answer, type: "application/sdp")
@@ -97,6 +96,25 @@ extension ApplicationServer {
     answer(request, 481)
   }
 
+  /// A media server has lost sight of whom it talked to: both halves of the call end.
+  func receiveRequest(_ request: Message, fromMedia server: Int) {
+    let id = DialogID(receivedRequest: request)
+    var status: StatusCode = request.method == .bye ? 481 : 501
+    if request.method == .bye, let number = stores.first(where: { $0.value.media?.id == id })?.key {
+      status = 200
+      if let store = remove(number), store.isAnswered {
+        var dialog = store.dialog
+        sendToProxy(dialog.request(.bye), for: .goodbye)
+        log("offline-caller-gone", ["sender": store.from, "receiver": store.to])
+      }
+    } else if request.method == .bye, let number = pushes.first(where: { $0.value.media?.id == id })?.key {
+      status = 200
+      pushes[number]?.media = nil
+      endPush(number, isOver: true)
+    }
+    outputs.append(.toMedia(.response(to: request, status: status, tag: random.token(12)), server))
+  }
+
   private func receiveCancel(_ request: Message) {
     answer(request, 200)
     guard
@@ -111,8 +129,7 @@ extension ApplicationServer {
 
   /// Ends the media server's half of a storing session.
   func forget(_ number: Int) {
-    guard let store = stores.removeValue(forKey: number) else { return }
-    choice.closed(store.server)
+    guard let store = remove(number) else { return }
     if var dialog = store.media { sendToMedia(dialog.request(.bye), store.server, for: .goodbye) }
   }
 

@@ -8,7 +8,7 @@ public import SIP
 ///     receiveControl, tick ─┘                       └─▶ toControl(bytes, server), openControl
 ///
 /// It answers calls with messages for accounts that are not there, has the caller talk MSRP to the media server with
-/// the fewest sessions for its weight, and never ends such a session itself. When an account registers, which it
+/// the fewest sessions for its weight, and never ends such a session itself while its caller is there. When an account registers, which it
 /// learns by its subscription to the registrar (RFC 3680), it calls each of the account's terminals in the name of
 /// the original sender, for the media server that holds the oldest message (third-party call control, RFC 3725),
 /// and says BYE when all of that sender's are sent.
@@ -98,7 +98,6 @@ public final class ApplicationServer {
     var media: Dialog?
     var answer: [UInt8] = []
     var isAnswered = false
-    var begun: Instant
   }
 
   struct PushKey: Hashable {
@@ -129,7 +128,9 @@ public final class ApplicationServer {
   public internal(set) var choice: ServerChoice
   var requests: [String: (message: Message, purpose: Purpose)] = [:]
   var controls: [String: ControlPurpose] = [:]
-  var stores: [Int: Store] = [:]
+  private(set) var stores: [Int: Store] = [:]
+  /// Storing sessions by their caller.
+  private var storesOf: [String: Int] = [:]
   var pushes: [Int: Push] = [:]
   var registrations: [String: [Registration.Terminal]] = [:]
   var subscription: Dialog?
@@ -141,8 +142,8 @@ public final class ApplicationServer {
 
   /// Sessions that may be under way at a time.
   static let capacity = 10_000
-  /// A storing session nobody ended in so long is forgotten, without a BYE to the caller.
-  static let forgottenAfter = Duration.seconds(6 * 3600)
+  /// Storing sessions one caller may have at a time.
+  static let perCaller = 50
   /// RFC 6230 §4.1: the Keep-Alive of the channel, in seconds.
   static let keepAlive = 100
 
@@ -185,7 +186,9 @@ public final class ApplicationServer {
   }
 
   public func receive(_ message: Message, fromMedia server: Int, at now: Instant) -> [Output] {
-    step(at: now) { if !message.isRequest { receiveResponse(message) } }
+    step(at: now) {
+      if message.isRequest { receiveRequest(message, fromMedia: server) } else { receiveResponse(message) }
+    }
   }
 
   /// The control channel's connection stands.
@@ -206,8 +209,6 @@ public final class ApplicationServer {
     step(at: now) {
       if let due = nextSubscribe, due <= self.now { subscribe() }
       if let due = nextKeepAlive, due <= self.now { keepAlive() }
-      for (number, store) in stores.sorted(by: { $0.key < $1.key })
-      where self.now - store.begun > Self.forgottenAfter { forget(number) }
     }
   }
 
@@ -216,6 +217,33 @@ public final class ApplicationServer {
     body()
     defer { outputs = [] }
     return outputs
+  }
+
+  // MARK: Storing sessions
+
+  /// Whether there is room for one more storing session of an account's.
+  func mayStore(_ caller: String) -> Bool {
+    stores.count + pushes.count < Self.capacity && storesOf[caller, default: 0] < Self.perCaller
+  }
+
+  func add(_ store: Store) -> Int {
+    let number = newNumber()
+    stores[number] = store
+    storesOf[store.from, default: 0] += 1
+    choice.opened(store.server)
+    return number
+  }
+
+  func change(_ number: Int, _ edit: (inout Store) -> Void) {
+    if stores[number] != nil { edit(&stores[number]!) }
+  }
+
+  func remove(_ number: Int) -> Store? {
+    guard let store = stores.removeValue(forKey: number) else { return nil }
+    let left = storesOf[store.from, default: 1] - 1
+    storesOf[store.from] = left > 0 ? left : nil
+    choice.closed(store.server)
+    return store
   }
 
   // MARK: What the procedures share

@@ -129,7 +129,7 @@ extension MediaServer {
     let tag = random.token(12)
     guard let chosen, let dialog = Dialog(accepting: request, localTag: tag) else { return respond(request, 488) }
     var session = Session(
-      dialog: dialog, connectionID: "\(dialog.id.remoteTag):\(tag)", msrpID: id, begun: now)
+      dialog: dialog, connectionID: "\(dialog.id.remoteTag):\(tag)", msrpID: id, isAloneSince: now)
     session.msrp = MSRPSession(
       local: chosen.local, remotePath: chosen.peer.path, configuration: sessionConfiguration, random: random)
     session.isActive = chosen.setup == .active
@@ -150,7 +150,7 @@ extension MediaServer {
     let tag = random.token(12)
     guard !uris.isEmpty, let dialog = Dialog(accepting: request, localTag: tag) else { return respond(request, 488) }
     var session = Session(
-      dialog: dialog, connectionID: "\(dialog.id.remoteTag):\(tag)", msrpID: id, begun: now)
+      dialog: dialog, connectionID: "\(dialog.id.remoteTag):\(tag)", msrpID: id, isAloneSince: now)
     session.offered = uris
     sessions[id] = session
     bindings.expect(id)
@@ -195,6 +195,16 @@ extension MediaServer {
     endSession(id)
   }
 
+  /// Its peer is not coming back: the application server is told, and ends the other half.
+  func abandon(_ id: String) {
+    guard var dialog = sessions[id]?.dialog else { return }
+    endSession(id)
+    var goodbye = dialog.request(.bye)
+    goodbye.push(
+      Via(transport: "TCP", host: configuration.host, port: 5060, branch: Via.magicCookie + random.token(16)))
+    outputs.append(.toServer(goodbye))
+  }
+
   func endSession(_ id: String) {
     guard let session = sessions.removeValue(forKey: id) else { return }
     bindings.remove(id)
@@ -210,6 +220,7 @@ extension MediaServer {
     guard let port = uri.port else { return }
     nextConnection += 1
     sessions[id]?.connection = nextConnection
+    sessions[id]?.isAloneSince = nil
     bindings.bind(id, to: nextConnection)
     outputs.append(.connect(nextConnection, host: uri.host, port: port))
   }

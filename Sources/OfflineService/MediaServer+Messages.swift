@@ -8,6 +8,9 @@ import SIP
 extension MediaServer {
   func open(_ connection: UInt64) {
     peers[connection] = Peer()
+    // One that was accepted has yet to name its session; one this end opened was opened for one.
+    let isNamed = sessions.values.contains { $0.connection == connection }
+    peers[connection]?.deadline = isNamed ? nil : now + Self.namelessPatience
     for id in sessions.keys.sorted() where sessions[id]?.connection == connection {
       // RFC 4975 §7.1: who connected speaks first.
       if sessions[id]?.msrp?.isSending == false { perform(id) { $0.sendEmpty(at: self.now, into: &$1) } }
@@ -21,9 +24,7 @@ extension MediaServer {
     do throws(MSRPFramer.FramingError) {
       while peers[connection] != nil, let item = try framer.next() { route(item, connection) }
     } catch {
-      lose(connection)
-      outputs.append(.close(connection))
-      return
+      return drop(connection)
     }
     peers[connection]?.framer = framer
     pump(connection)
@@ -36,7 +37,11 @@ extension MediaServer {
       let id = head.toPath[0].sessionID
       switch bindings.route(id, over: connection) {
       case .session(let id, let isFirst):
-        if isFirst { sessions[id]?.connection = connection }
+        if isFirst {
+          sessions[id]?.connection = connection
+          sessions[id]?.isAloneSince = nil
+        }
+        peers[connection]?.deadline = nil
         peers[connection]?.current = id
       case .refuse(let status):
         if head.responseCode == nil, head.method != "REPORT", head.failureReport != .no {
@@ -48,8 +53,7 @@ extension MediaServer {
       guard sessions[id]?.msrp != nil else {
         peers[connection]?.early.append(item)
         if peers[connection]?.early.count ?? 0 > Self.mostEarly {
-          lose(connection)
-          outputs.append(.close(connection))
+          drop(connection)
         }
         return
       }
@@ -69,11 +73,17 @@ extension MediaServer {
     pump(connection)
   }
 
+  func drop(_ connection: UInt64) {
+    lose(connection)
+    outputs.append(.close(connection))
+  }
+
   func lose(_ connection: UInt64) {
     peers[connection] = nil
     _ = bindings.connectionLost(connection)
     for id in sessions.keys.sorted() where sessions[id]?.connection == connection {
       sessions[id]?.connection = nil
+      sessions[id]?.isAloneSince = now
       // Storing goes on over another connection; what was being sent to a terminal comes again later.
       if case .push = sessions[id]?.duty { finishPush(id, status: 408) }
     }

@@ -68,7 +68,8 @@ public final class MediaServer {
     var offered: [MSRPURI] = []
     /// The peer takes messages with who wrote them and when.
     var takesCPIM = false
-    var begun: Instant
+    /// Since when nobody is at the other end; `nil` while there is a connection.
+    var isAloneSince: Instant?
   }
 
   enum Duty {
@@ -100,6 +101,8 @@ public final class MediaServer {
     var refused: (head: MSRPHead, status: Int)?
     /// Chunks that may go out before the kernel has taken what was sent.
     var budget = MediaServer.chunksAhead
+    /// Until when it must have named a session; `nil` when it has.
+    var deadline: Instant?
   }
 
   let configuration: Configuration
@@ -125,6 +128,10 @@ public final class MediaServer {
   static let mostEarly = 64
   /// How long a terminal that answered may take to connect, and to confirm a message.
   static let pushPatience = Duration.seconds(40)
+  /// How long a session waits for its peer to connect, or to connect again.
+  static let lonePatience = Duration.seconds(300)
+  /// How long a connection may stay without a session.
+  static let namelessPatience = Duration.seconds(30)
 
   public init(
     _ configuration: Configuration, store: MessageBox, hashes: Hashes,
@@ -192,7 +199,9 @@ public final class MediaServer {
     for session in sessions.values {
       deadline = Instant.earliest(deadline, session.msrp?.nextDeadline)
       if case .push(let push) = session.duty { deadline = Instant.earliest(deadline, push.deadline) }
+      deadline = Instant.earliest(deadline, session.isAloneSince.map { $0 + Self.lonePatience })
     }
+    for peer in peers.values { deadline = Instant.earliest(deadline, peer.deadline) }
     return deadline
   }
 
@@ -201,6 +210,10 @@ public final class MediaServer {
       for id in sessions.keys.sorted() {
         perform(id) { $0.tick(at: now, into: &$1) }
         if case .push(let push) = sessions[id]?.duty, push.deadline <= now { finishPush(id, status: 408) }
+        if let since = sessions[id]?.isAloneSince, since + Self.lonePatience <= now { abandon(id) }
+      }
+      for connection in peers.keys.sorted() {
+        if let deadline = peers[connection]?.deadline, deadline <= now { drop(connection) }
       }
     }
   }

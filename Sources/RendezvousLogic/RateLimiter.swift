@@ -51,14 +51,8 @@ struct RateLimiter {
     return min(burst, bucket.tokens + max(0, elapsed) * perSecond) < 1
   }
 
-  /// One IPv4 address, or one IPv6 /64: a single customer has that many addresses for free.
   private func slot(of source: IPAddress) -> Int {
-    let prefix: UInt64
-    switch source.unmapped {
-    case .v4(let address): prefix = UInt64(address)
-    case .v6(let high, _, _): prefix = high &+ 1 << 33
-    }
-    var mixed = SeededRandom(seed: prefix ^ key)
+    var mixed = SeededRandom(seed: source.site ^ key)
     return Int(truncatingIfNeeded: mixed.next() & UInt64(Self.slots - 1))
   }
 }

@@ -15,6 +15,9 @@ final class MediaEndpoint {
   private let log: Log
   private var listeners: [TCPListener] = []
   private var streams: [UInt64: StreamConnection] = [:]
+  /// Where an accepted connection came from, and how many a site has.
+  private var sites: [UInt64: UInt64] = [:]
+  private var connectionsOf: [UInt64: Int] = [:]
   private var nextConnection: UInt64 = 0
   private var timer: (at: Instant, token: Reactor.TimerToken)?
   /// SIP and control for the application server.
@@ -24,6 +27,10 @@ final class MediaEndpoint {
   /// A peer that does not read what it is sent, so much of it, is gone.
   private static let maximumUnsent = 16 << 20
   private static let maximumConnections = 2_000
+  /// Of one site (``IPAddress/site``): it may be a carrier's NAT with many people behind.
+  private static let maximumPerSite = 500
+  /// A terminal that went without a word is noticed.
+  private static let keepAlive = Duration.seconds(120)
 
   init(_ media: MediaServer, reactor: Reactor, log: Log) {
     self.media = media
@@ -34,9 +41,13 @@ final class MediaEndpoint {
   func add(_ listener: TCPListener, _ security: StreamConnection.ServerSecurity) {
     listeners.append(listener)
     listener.onAccept = { [weak self] connection in
-      guard let self, self.streams.count < Self.maximumConnections else { return connection.close() }
+      let site = connection.peerAddress.ip.site
+      guard let self, self.streams.count < Self.maximumConnections,
+        self.connectionsOf[site, default: 0] < Self.maximumPerSite
+      else { return connection.close() }
+      connection.keepAlive(after: Self.keepAlive)
       nextConnection += 1
-      adopt(StreamConnection.accept(connection, reactor: reactor, security: security), nextConnection)
+      adopt(StreamConnection.accept(connection, reactor: reactor, security: security), nextConnection, site: site)
     }
   }
 
@@ -63,9 +74,13 @@ final class MediaEndpoint {
 
   // MARK: Peers
 
-  private func adopt(_ stream: StreamConnection, _ id: UInt64) {
+  private func adopt(_ stream: StreamConnection, _ id: UInt64, site: UInt64? = nil) {
     stream.maxUnsentBytes = Self.maximumUnsent
     streams[id] = stream
+    if let site {
+      sites[id] = site
+      connectionsOf[site, default: 0] += 1
+    }
     stream.onOpen = { [weak self] in
       guard let self else { return }
       carryOut(media.opened(id, at: reactor.now))
@@ -81,9 +96,17 @@ final class MediaEndpoint {
     stream.onClosed = { [weak self] reason in
       guard let self else { return }
       log.debug("msrp-closed", [("reason", "\(reason)")])
-      streams[id] = nil
+      _ = remove(id)
       carryOut(media.closed(id, at: reactor.now))
     }
+  }
+
+  private func remove(_ id: UInt64) -> StreamConnection? {
+    if let site = sites.removeValue(forKey: id) {
+      let left = connectionsOf[site, default: 1] - 1
+      connectionsOf[site] = left > 0 ? left : nil
+    }
+    return streams.removeValue(forKey: id)
   }
 
   private func carryOut(_ outputs: [MediaServer.Output]) {
@@ -96,7 +119,7 @@ final class MediaEndpoint {
         streams[id]?.send(bytes)
         written.insert(id)
       case .connect(let id, let host, let port): connect(id, host, port)
-      case .close(let id): streams.removeValue(forKey: id)?.closeAfterSending(within: .seconds(2))
+      case .close(let id): remove(id)?.closeAfterSending(within: .seconds(2))
       case .log(let event, let fields):
         log.log(.info, event, fields.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
       }

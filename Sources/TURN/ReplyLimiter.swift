@@ -26,13 +26,7 @@ struct ReplyLimiter {
 
   /// Takes one token; `false` when there is none.
   mutating func allows(_ source: IPAddress, at now: Instant) -> Bool {
-    // One IPv4 address, or one IPv6 /64: a single customer has that many for free.
-    let prefix: UInt64
-    switch source {
-    case .v4(let address): prefix = UInt64(address)
-    case .v6(let high, _, _): prefix = high ^ 1 << 63
-    }
-    var mixed = SeededRandom(seed: prefix ^ key)
+    var mixed = SeededRandom(seed: source.site ^ key)
     let slot = Int(truncatingIfNeeded: mixed.next() & UInt64(Self.slots - 1))
     var bucket = buckets[slot]
     let elapsed = Float((now - bucket.filled).wholeMilliseconds) / 1000

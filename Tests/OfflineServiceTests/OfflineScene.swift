@@ -37,6 +37,8 @@ final class OfflineScene {
   }
 
   var peers: [MSRPPeer] = []
+  /// Connections the media servers closed.
+  var closed: [UInt64] = []
   private var nextConnection: UInt64 = 0
 
   init(weights: [Int] = [1]) {
@@ -114,7 +116,8 @@ final class OfflineScene {
           _ = peer.link.receive(span.bytes, at: world.now, into: &out)
           carryOut(out, peer)
         }
-      case .connect, .close, .log: break
+      case .close(let connection): closed.append(connection)
+      case .connect, .log: break
       }
     }
   }
@@ -242,6 +245,16 @@ final class OfflineScene {
   /// The media server's own end of a call, for what the flows do in another order than usual.
   func deliver(_ bytes: [UInt8], on connection: UInt64, of index: Int) {
     run { [self] in carryOut(media[index].received(bytes, on: connection, at: world.now), index) }
+  }
+
+  /// Lets time pass for the media servers.
+  func advance(_ duration: Duration) {
+    world.now = world.now + duration
+    for index in media.indices { run { [self] in carryOut(media[index].tick(at: world.now), index) } }
+  }
+
+  func lose(_ peer: MSRPPeer) {
+    run { [self] in carryOut(media[peer.server].closed(peer.connection, at: world.now), peer.server) }
   }
 
   func reset() {
