@@ -4,10 +4,11 @@ import Testing
 
 @Suite("Contacts and groups in the store")
 struct ContactTests {
+  let scratch = Scratch()
   let store: AccountStore
 
   init() throws {
-    store = try AccountStore(path: NSTemporaryDirectory() + "edge-contacts-\(UUID().uuidString).sqlite")
+    store = try AccountStore(path: scratch.path)
     for name in ["anna", "ben", "carl"] { _ = try store.add(Self.account(name)) }
   }
 

@@ -6,10 +6,11 @@ import Testing
 struct MessageStoreTests {
   let accounts: AccountStore
   let store: MessageStore
+  let scratch = Scratch()
   let path: String
 
   init() throws {
-    path = NSTemporaryDirectory() + "edge-messages-\(UUID().uuidString).sqlite"
+    path = scratch.path
     accounts = try AccountStore(path: path)
     for name in ["anna", "ben"] {
       _ = try accounts.add(.init(name: name, ha1SHA256: String(repeating: "0", count: 64), isNode: false, created: 0))

@@ -1,14 +1,18 @@
-"""Large messages (MSRP) while the sender, the terminal or the server is killed in the middle of one."""
+"""Large messages (MSRP) while the sender, the terminal or a server is killed in the middle of one."""
 
 import json
 import os
 import pathlib
 import random
 import secrets
+import sys
 import time
 
 from harness import Case
-from harness.nodes import Server
+from harness.nodes import Server, yaml
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "Interop"))
+from test_offline import MediaServer, own_address  # noqa: E402
 
 
 class LargeCrashes(Case):
@@ -22,18 +26,26 @@ class LargeCrashes(Case):
 
     def setUp(self):
         super().setUp()
-        pid = os.getpid()
-        self.address = f"127.{pid >> 14 & 127 or 1}.{pid >> 7 & 127}.{pid & 127 or 1}"
-        self.server = Server(self, None, address=self.address, listen={"msrps": f"{self.address}:2855"}).start()
+        self.address = own_address()
+        self.start_servers()
         for name in ("anna", "carl"):
             self.server.account(name)
         self.server.must("contact", "add", "anna", "carl")
 
+    def start_servers(self):
+        self.server = Server(self, None, address=self.address, listen={"msrps": f"{self.address}:2855"}).start()
+        self.link = {"uri": f"sips:{self.address}:5061", "ca-file": str(self.server.ca)}
+
+    def crash(self, victim):
+        """A server dies and is started again, as its service manager would."""
+        self.server.process.kill()
+        self.server.start()
+
     def options(self, name):
         config = self.folder / f"{name}.yaml"
         config.write_text(json.dumps({
-            "rendezvous": {"uri": f"sips:{self.address}:5061", "account": name, "domain": "rv.example.org",
-                           "ca-file": str(self.server.ca), "password-file": str(self.folder / f"{name}.password")},
+            "rendezvous": {**self.link, "account": name, "domain": "rv.example.org",
+                           "password-file": str(self.folder / f"{name}.password")},
             "viewer": {"state-dir": str(self.folder / name)}}))
         return ["--config", str(config)]
 
@@ -85,16 +97,15 @@ class LargeCrashes(Case):
                 self.assertEqual(sender.wait(60), 0, sender.text())
                 terminal = self.start_terminal()
             time.sleep(self.random.uniform(0.1, 1) * length)
-            if victim == "server":
-                cut[victim] += sender.running()
-                self.server.process.kill()
-                self.server.start()
-            elif victim == "terminal":
+            if victim == "terminal":
                 cut[victim] += number not in self.kept()
                 terminal.kill()
-            else:
+            elif victim == "sender":
                 cut[victim] += sender.running()
                 sender.kill()
+            else:
+                cut[victim] += sender.running()
+                self.crash(victim)
             if not terminal.running():
                 terminal = self.start_terminal()
             if victim != "sender":
@@ -113,4 +124,32 @@ class LargeCrashes(Case):
         self.assertEqual([number for number in got if number in taken], sorted(taken))
         self.assertGreaterEqual(sum(cut.values()), 4, f"too few kills were inside a message: {cut}")
         self.note(f"{len(taken)} of {self.ROUNDS + 1} messages of {self.SIZE >> 20} MiB taken, all of them kept once and in order; "
-                  f"inside one were killed: server {cut['server']}, terminal {cut['terminal']}, sender {cut['sender']} times")
+                  f"inside one were killed: {', '.join(f'{victim} {count}' for victim, count in cut.items())} times")
+
+
+class SplitCrashes(LargeCrashes):
+    """The same with the two roles of the service in processes of their own: one that speaks SIP, two that keep messages."""
+
+    VICTIMS = ("server", "terminal", "media", "sender", "media")
+    ROUNDS = 20
+
+    def start_servers(self):
+        secret = self.folder / "secret"
+        secret.write_text(secrets.token_hex(16))
+        self.media = [MediaServer(self, number + 1, secret).start() for number in range(2)]
+        self.server = Server(self, None, address=self.address)
+        settings = json.loads(self.server.config.read_text())
+        settings["media"] = {"secret-file": str(secret), "servers": [
+            {"address": f"{self.address}:{media.sip}", "weight": weight} for weight, media in enumerate(self.media, 1)]}
+        self.server.config.write_text(yaml(settings))
+        self.server.start()
+        for _ in self.media:
+            self.server.process.wait_for("event=offline-media-ready", 10)
+        self.link = {"uri": f"sip:{self.address}:5060;transport=tcp"}
+
+    def crash(self, victim):
+        if victim == "server":
+            return super().crash(victim)
+        media = self.random.choice(self.media)
+        media.process.kill()
+        media.start()
