@@ -20,15 +20,8 @@ struct FlowTests {
     scene.reset()
   }
 
-  private func call(_ account: String) -> (Message, MSRPURI) {
-    var invite = alice.request(.invite, account)
-    let (sdp, uri) = scene.offer(alice)
-    invite.setBody(Array(sdp.utf8), type: "application/sdp")
-    return (invite, uri)
-  }
-
   @Test func `a call for an account that is not there is answered, stored and ended by its caller`() throws {
-    let (invite, uri) = call("gate-box")
+    let (invite, uri) = scene.call("gate-box", by: alice)
     scene.send(invite, by: alice)
     let answers = alice.received()
     #expect(answers.map { $0.status?.value } == [100, 200])
@@ -116,7 +109,7 @@ struct FlowTests {
   @Test func `a terminal that takes no messages leaves them for the service`() {
     scene.register(box)
     _ = box.received()
-    let (invite, _) = call("gate-box")
+    let (invite, _) = scene.call("gate-box", by: alice)
     scene.reset()
     scene.send(invite, by: alice)
     let offered = box.received().last!
@@ -128,7 +121,7 @@ struct FlowTests {
   @Test func `a terminal that declines is taken at its word`() {
     scene.register(box)
     _ = box.received()
-    let (invite, _) = call("gate-box")
+    let (invite, _) = scene.call("gate-box", by: alice)
     scene.send(invite, by: alice)
     scene.answer(box.received().last!, 603, by: box)
     #expect(alice.received().map { $0.status?.value } == [100, 603])
@@ -151,7 +144,7 @@ struct FlowTests {
 
   @Test func `a full box stops the message and the sender is told`() {
     scene.boxes[0].isFull = true
-    let (invite, uri) = call("gate-box")
+    let (invite, uri) = scene.call("gate-box", by: alice)
     scene.send(invite, by: alice)
     let answer = alice.received().last!
     scene.follow(.ack, invite, answer, by: alice)

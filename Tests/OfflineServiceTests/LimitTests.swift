@@ -17,15 +17,8 @@ struct LimitTests {
     scene.reset()
   }
 
-  private func call(_ account: String) -> (Message, MSRPURI) {
-    var invite = alice.request(.invite, account)
-    let (sdp, uri) = scene.offer(alice)
-    invite.setBody(Array(sdp.utf8), type: "application/sdp")
-    return (invite, uri)
-  }
-
   @Test func `a caller that vanishes is told goodbye when it has been away for five minutes`() throws {
-    let (invite, uri) = call("gate-box")
+    let (invite, uri) = scene.call("gate-box", by: alice)
     scene.send(invite, by: alice)
     let answer = try #require(alice.received().last)
     scene.follow(.ack, invite, answer, by: alice)
@@ -44,7 +37,7 @@ struct LimitTests {
   }
 
   @Test func `a caller that connects again goes on, however long its session is`() throws {
-    let (invite, uri) = call("gate-box")
+    let (invite, uri) = scene.call("gate-box", by: alice)
     scene.send(invite, by: alice)
     let answer = try #require(alice.received().last)
     scene.follow(.ack, invite, answer, by: alice)
@@ -61,7 +54,7 @@ struct LimitTests {
   @Test func `one caller cannot take all the sessions there are`() throws {
     var statuses: [Int] = []
     for _ in 0...ApplicationServer.perCaller {
-      let (invite, _) = call("gate-box")
+      let (invite, _) = scene.call("gate-box", by: alice)
       scene.send(invite, by: alice)
       statuses.append(try #require(alice.received().last?.status?.value))
     }
@@ -70,7 +63,7 @@ struct LimitTests {
   }
 
   @Test func `a connection that names no session is closed after half a minute`() throws {
-    let (invite, uri) = call("gate-box")
+    let (invite, uri) = scene.call("gate-box", by: alice)
     scene.send(invite, by: alice)
     let answer = try #require(alice.received().last)
     let link = scene.connect(alice, to: answer.body, as: uri)

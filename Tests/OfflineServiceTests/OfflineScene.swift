@@ -199,6 +199,14 @@ final class OfflineScene {
     return (description.session(id: "7").serialized, uri)
   }
 
+  /// An INVITE with an offer of messages, and the URI it offers.
+  func call(_ account: String, by peer: Peer) -> (Message, MSRPURI) {
+    var invite = peer.request(.invite, account)
+    let (sdp, uri) = offer(peer)
+    invite.setBody(Array(sdp.utf8), type: "application/sdp")
+    return (invite, uri)
+  }
+
   /// Opens an MSRP connection to the server of an SDP.
   func connect(_ peer: Peer, to sdp: [UInt8], as uri: MSRPURI) -> MSRPPeer {
     let description = MSRPDescription(try! SessionDescription(parsing: sdp.span.bytes))!
