@@ -16,6 +16,7 @@ struct Command {
     case mediaServer
     case status(json: Bool)
     case addAccount(name: String, isNode: Bool, allowsMD5: Bool, passwordFile: String?)
+    case setPassword(name: String, allowsMD5: Bool, passwordFile: String?)
     case store(StoreRequest)
   }
 
@@ -37,6 +38,7 @@ struct Command {
     (["media-server"], Shape(operands: [])),
     (["status"], Shape(operands: [], flags: ["--json"])),
     (["account", "add"], Shape(operands: ["NAME"], flags: ["--node", "--md5"], options: ["--password-file"])),
+    (["account", "password"], Shape(operands: ["NAME"], flags: ["--md5"], options: ["--password-file"])),
     (["account", "remove"], Shape(operands: ["NAME"])),
     (["account", "list"], Shape(operands: [])),
     (["grant"], Shape(operands: ["USER", "SERIAL"])),
@@ -128,6 +130,9 @@ struct Command {
       .addAccount(
         name: operands[0], isNode: flags.contains("--node"), allowsMD5: flags.contains("--md5"),
         passwordFile: options["--password-file"])
+    case "account password":
+      .setPassword(
+        name: operands[0], allowsMD5: flags.contains("--md5"), passwordFile: options["--password-file"])
     case "account remove": .store(.removeAccount(operands[0]))
     case "account list": .store(.accounts)
     case "grant": .store(.grant(user: operands[0], serial: operands[1]))
@@ -158,6 +163,7 @@ enum Help {
       status [--json]          what a running server holds: nodes, serials, flows, sessions, memory
       account add NAME         add a user, or with --node a camera box; password on standard input
       account list             all accounts
+      account password NAME    give an account another password
       account remove NAME      remove an account, its grants and its serials
       grant USER SERIAL        let a user watch a camera
       revoke USER SERIAL       and no longer
@@ -227,6 +233,7 @@ enum Help {
       """
       Usage: edge-rendezvous account add NAME [--node] [--md5] [--password-file FILE]
              edge-rendezvous account list
+             edge-rendezvous account password NAME [--md5] [--password-file FILE]
              edge-rendezvous account remove NAME
 
       """
@@ -251,6 +258,19 @@ enum Help {
       Usage: edge-rendezvous account list [--config FILE]
 
       One line per account: name, user or node, digest algorithms, when it was added.
+
+      """
+    ),
+    (
+      "account password",
+      """
+      Usage: edge-rendezvous account password NAME [--md5] [--password-file FILE] [--config FILE]
+
+        --md5                  allow the weak MD5 digest (from now on not allowed without this)
+        --password-file FILE   read the password from FILE instead of standard input
+
+      Gives the account another password. Its connections end at once and must log in with the new one;
+      its grants, serials, contacts and waiting messages stay.
 
       """
     ),

@@ -44,7 +44,14 @@ public struct RendezvousCommandLine {
       case .mediaServer: return serveMedia(command)
       case .status(let json): return status(command, json: json)
       case .addAccount(let name, let isNode, let allowsMD5, let file):
-        return addAccount(command, name, isNode: isNode, allowsMD5: allowsMD5, passwordFile: file)
+        return withPassword(file, command, of: name) { hashes in
+          .addAccount(
+            name: name, ha1SHA256: hashes.sha256, ha1MD5: allowsMD5 ? hashes.md5 : nil, isNode: isNode)
+        }
+      case .setPassword(let name, let allowsMD5, let file):
+        return withPassword(file, command, of: name) { hashes in
+          .setPassword(name: name, ha1SHA256: hashes.sha256, ha1MD5: allowsMD5 ? hashes.md5 : nil)
+        }
       case .store(let request): return perform(request, command)
       }
       return .fine
@@ -168,8 +175,10 @@ public struct RendezvousCommandLine {
 
   // MARK: Accounts and grants
 
-  private func addAccount(
-    _ command: Command, _ name: String, isNode: Bool, allowsMD5: Bool, passwordFile: String?
+  /// Reads a password and asks for what is to be done with its hashes.
+  private func withPassword(
+    _ passwordFile: String?, _ command: Command, of name: String,
+    _ request: ((sha256: String, md5: String)) -> StoreRequest
   ) -> ExitCode {
     guard let configuration = configuration(command) else { return .usage }
     let password: String
@@ -183,10 +192,7 @@ public struct RendezvousCommandLine {
       Hex.encode(hash(Array("\(name):\(configuration.domain):\(password)".utf8)))
     }
     // RFC 7616 §3.4.2: H(name:realm:password) is all that is kept, and all that leaves this process.
-    return perform(
-      .addAccount(
-        name: name, ha1SHA256: ha1(Hashes.openSSL.sha256), ha1MD5: allowsMD5 ? ha1(Hashes.openSSL.md5) : nil,
-        isNode: isNode), command)
+    return perform(request((ha1(Hashes.openSSL.sha256), ha1(Hashes.openSSL.md5))), command)
   }
 
   private func readPassword(_ file: String?) -> Result<String, StartError> {
@@ -213,7 +219,7 @@ public struct RendezvousCommandLine {
     guard let configuration = configuration(command) else { return .usage }
     do throws(ControlClient.Failure) {
       // A server with another configuration would mix up two realms.
-      if case .addAccount = request {
+      if request.bindsPassword {
         let realm = try ControlClient.ask(.store(.realm), path: configuration.controlSocket).text
         guard realm == configuration.domain else {
           err(

@@ -4,6 +4,7 @@ import Storage
 /// What the command line asks of a database, directly or through the control socket of a running server.
 enum StoreRequest: Hashable, Sendable {
   case addAccount(name: String, ha1SHA256: String, ha1MD5: String?, isNode: Bool)
+  case setPassword(name: String, ha1SHA256: String, ha1MD5: String?)
   case removeAccount(String)
   case accounts
   case grant(user: String, serial: String)
@@ -36,8 +37,17 @@ extension StoreRequest {
   /// Whether it may change who may do what.
   var isChange: Bool {
     switch self {
-    case .addAccount, .removeAccount, .grant, .revoke, .release, .join, .part, .addMember, .removeMember: true
+    case .addAccount, .setPassword, .removeAccount, .grant, .revoke, .release, .join, .part, .addMember, .removeMember:
+      true
     case .accounts, .grants, .serials, .contacts, .groups, .realm: false
+    }
+  }
+
+  /// Whether it carries hashes that are good in one realm only.
+  var bindsPassword: Bool {
+    switch self {
+    case .addAccount, .setPassword: true
+    default: false
     }
   }
 
@@ -56,8 +66,15 @@ extension StoreRequest {
       switch try store.add(account) {
       case .done: return .fine("added the \(isNode ? "node" : "user") account \(name)")
       case .nameTaken: return .no("\(name) is a camera or a group; choose another account name")
-      default: return .no("there is an account \(name) already; remove it first to give it another password")
+      default:
+        return .no(
+          "there is an account \(name) already; for another password: edge-rendezvous account password \(name)")
       }
+    case .setPassword(let name, let sha256, let md5):
+      guard try store.setPassword(of: name, ha1SHA256: sha256, ha1MD5: md5) == .done else {
+        return .no("there is no account \(name)")
+      }
+      return .fine("\(name) has another password now")
     case .removeAccount(let name):
       guard try store.remove(account: name) == .done else { return .no("there is no account \(name)") }
       return .fine("removed the account \(name), its grants and its serials")
@@ -160,6 +177,9 @@ extension StoreRequest {
       return object(
         "account-add", ("name", .string(name)), ("ha1_sha256", .string(sha256)), ("ha1_md5", .optional(md5)),
         ("node", .bool(isNode)))
+    case .setPassword(let name, let sha256, let md5):
+      return object(
+        "account-password", ("name", .string(name)), ("ha1_sha256", .string(sha256)), ("ha1_md5", .optional(md5)))
     case .removeAccount(let name): return object("account-remove", ("name", .string(name)))
     case .accounts: return object("account-list")
     case .grant(let user, let serial): return object("grant", ("user", .string(user)), ("serial", .string(serial)))
@@ -190,6 +210,9 @@ extension StoreRequest {
       guard let sha256 = json["ha1_sha256"]?.text, AccountName.isValid(name) else { return nil }
       self = .addAccount(
         name: name, ha1SHA256: sha256, ha1MD5: json["ha1_md5"]?.text, isNode: json["node"]?.boolean ?? false)
+    case "account-password":
+      guard let sha256 = json["ha1_sha256"]?.text else { return nil }
+      self = .setPassword(name: name, ha1SHA256: sha256, ha1MD5: json["ha1_md5"]?.text)
     case "account-remove": self = .removeAccount(name)
     case "account-list": self = .accounts
     case "grant":

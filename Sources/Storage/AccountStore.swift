@@ -101,6 +101,14 @@ public final class AccountStore {
     }
   }
 
+  /// Gives the account another password; `ha1MD5` as in ``Account``.
+  public func setPassword(of name: String, ha1SHA256: String, ha1MD5: String?) throws(StorageError) -> Change {
+    try database.query(
+      "UPDATE account SET ha1_sha256=?, ha1_md5=? WHERE name=?",
+      [.text(ha1SHA256), ha1MD5.map { .text($0) } ?? .null, .text(name)])
+    return database.changedRows == 1 ? .done : .missing
+  }
+
   /// Removes the account, its viewing rights and its serials.
   public func remove(account name: String) throws(StorageError) -> Change {
     try database.query("DELETE FROM account WHERE name=?", [.text(name)])

@@ -76,6 +76,11 @@ struct CommandLineTests {
     #expect(again.code == 1 && again.err.contains("already"))
     #expect(files.run("grant", "alice", "CAM-1").out == "alice may now watch CAM-1\n")
     #expect(files.run("grants").out == "alice  CAM-1\n")
+    #expect(files.run("account", "password", "nobody", input: "pw").code == 1)
+    #expect(files.run("account", "password", "gate-box", input: "").code == 64)
+    #expect(files.run("account", "password", "gate-box", input: "other").out == "gate-box has another password now\n")
+    #expect(files.run("account", "password", "alice", "--md5", input: "other").code == 0)
+    #expect(files.run("grants").out == "alice  CAM-1\n")
     let list = files.run("account", "list").out
     #expect(list.contains("alice     user  SHA-256+MD5") && list.contains("gate-box  node  SHA-256"))
     #expect(files.run("revoke", "alice", "CAM-1").code == 0)
