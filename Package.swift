@@ -236,7 +236,8 @@ let testTargets: [Target] = [
       "EdgeCore", "SIP", "RendezvousLogic", "LinuxIO", "SecureStreams", "SecureTransport", "Config", "StatusModel",
       "Storage",
     ]),
-  tests("NodeRuntime", ["EdgeCore", "Picture", "FrameCodec", "Capture", "StatusModel", "LinuxIO", "Config"]),
+  tests(
+    "NodeRuntime", ["EdgeCore", "Picture", "FrameCodec", "Capture", "StatusModel", "NodeLogic", "LinuxIO", "Config"]),
   tests("ViewerRuntime", ["EdgeCore", "Picture", "FrameCodec", "Deflate"]),
   tests("CommandLine", ["EdgeCore", "StatusModel", "Config", "LinuxIO"], exclude: ["Snapshots"]),
 ]

@@ -39,6 +39,9 @@ public final class Mailbox<Message>: @unchecked Sendable {
     return true
   }
 
+  /// From any thread: so many messages are taken, unless another thread posts first.
+  public var room: Int { lock.withLock { isClosed ? 0 : capacity - messages.count } }
+
   /// On the reactor's thread. Nothing is delivered afterwards; posting threads are told.
   public func close() {
     lock.withLock {

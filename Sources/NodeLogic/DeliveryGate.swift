@@ -58,6 +58,17 @@ public struct DeliveryGate: Sendable {
     return .send
   }
 
+  /// A key frame and the pictures made since, for a viewer that would have to wait for the next one: all of them, or
+  /// `false` and none.
+  public mutating func admitBacklog(count: Int, bytes: Int, unsentBytes: Int) -> Bool {
+    guard unsentBytes == 0 || unsentBytes + bytes <= 2 * budgetBytes else { return false }
+    isFlowing = true
+    hasStarted = true
+    framesSent += UInt64(count)
+    bytesSent += UInt64(bytes)
+    return true
+  }
+
   /// Whether a picture should be made at all. The one that is not made leaves no gap, where one that is made and dropped
   /// costs everything up to the next key frame.
   public func hasRoom(bytes: Int, unsentBytes: Int) -> Bool {

@@ -10,6 +10,10 @@ import Synchronization
 struct EncodedPicture: Sendable {
   var frame: EncodedFrame
   var rendition: Rendition
+  /// Counts the camera's pictures.
+  var number: Int
+  /// Builds on the ones before as the camera made them, so that only the camera can make a key frame.
+  var isInterCoded: Bool
   /// From the camera's time stamp to the encoder.
   var captureTime: Duration
   /// How long the encoder took.
@@ -27,7 +31,9 @@ struct EncodedPicture: Sendable {
 final class CameraEncoder: @unchecked Sendable {
   private struct Order {
     var rendition: Rendition
-    var wantsKey: Bool
+    var limiter = KeyFrameLimiter()
+    /// Its next picture is to need no other.
+    var wantsKey = false
     /// Nobody has room for it now.
     var isHeld = false
     /// Pictures left out while held, since the last that was encoded.
@@ -77,16 +83,18 @@ final class CameraEncoder: @unchecked Sendable {
       var next: [Order] = []
       for rendition in renditions {
         let known = orders.first { $0.rendition == rendition }
-        next.append(known ?? Order(rendition: rendition, wantsKey: true))
+        next.append(known ?? Order(rendition: rendition))
       }
       orders = next
     }
   }
 
-  /// From any thread: the rendition's next picture is to need no other.
-  func requestKeyFrame(_ rendition: Rendition) {
+  /// From any thread: a picture of the rendition is to need no other, the next one or as soon as its limit allows.
+  func requestKeyFrame(_ rendition: Rendition) { limit(rendition) { $0.request() } }
+
+  private func limit(_ rendition: Rendition, _ change: (inout KeyFrameLimiter) -> Void) {
     lock.withLock {
-      for index in orders.indices where orders[index].rendition == rendition { orders[index].wantsKey = true }
+      for index in orders.indices where orders[index].rendition == rendition { change(&orders[index].limiter) }
     }
   }
 
@@ -105,15 +113,14 @@ final class CameraEncoder: @unchecked Sendable {
   var refusedPictures: UInt64 { refused.load(ordering: .relaxed) }
 
   /// One captured picture; the bytes are lent for the call.
-  func encode(_ info: FrameInfo, _ picture: RawSpan) {
+  func encode(_ info: FrameInfo, _ picture: RawSpan, at now: Instant = MonotonicClock.now) {
     captured &+= 1
     watch?.see(info, picture)
     if !info.isPlaceholder { serveSnapshots(info, picture) }
     let isInterCoded = info.format.pixelFormat == .h264
-    let due = takeDue(isOpening: !isInterCoded || H264.isKeyFrame(picture))
+    let due = takeDue(isOpening: !isInterCoded || H264.isKeyFrame(picture), at: now)
     guard !due.isEmpty else { return }
-    let arrived = MonotonicClock.now
-    let captureTime = Self.wallClock(of: info.captured, now: arrived)
+    let captureTime = Self.wallClock(of: info.captured, now: now)
     var smaller: [(picture: [UInt8], format: PictureFormat)] = []
     for order in due {
       while smaller.count < order.rendition.halvings {
@@ -122,12 +129,12 @@ final class CameraEncoder: @unchecked Sendable {
       }
       // As small as it gets, for a picture that cannot be halved so often.
       let halvings = min(order.rendition.halvings, smaller.count)
-      let delay = max(.zero, arrived - info.captured)
+      let delay = max(.zero, now - info.captured)
       if halvings == 0 {
-        encode(picture, info.format, order, captureTime, delay)
+        encode(picture, info.format, order, captureTime, delay, now)
       } else {
         let small = smaller[halvings - 1]
-        encode(small.picture.span.bytes, small.format, order, captureTime, delay)
+        encode(small.picture.span.bytes, small.format, order, captureTime, delay, now)
       }
     }
   }
@@ -152,11 +159,14 @@ final class CameraEncoder: @unchecked Sendable {
   }
 
   /// The orders whose turn it is. `isOpening`: the picture needs no other that was not sent.
-  private func takeDue(isOpening: Bool) -> [Order] {
+  private func takeDue(isOpening: Bool, at now: Instant) -> [Order] {
+    // Nobody else posts, so what there is room for now will be taken.
+    let room = mailbox.room
     let due: [Order] = lock.withLock {
       var due: [Order] = []
       for index in orders.indices {
-        let order = orders[index]
+        var order = orders[index]
+        order.wantsKey = order.limiter.isDue(at: now)
         let isDue = order.last.map { captured &- $0 >= order.rendition.divisor } ?? true
         guard order.wantsKey || isDue else { continue }
         if order.isHeld || order.awaitsKey && !isOpening {
@@ -164,9 +174,14 @@ final class CameraEncoder: @unchecked Sendable {
           orders[index].awaitsKey = true
           continue
         }
+        guard due.count < room else {
+          // Not made, so the next one builds on the last that was.
+          orders[index].awaitsKey = true
+          refused.wrappingAdd(1, ordering: .relaxed)
+          continue
+        }
         orders[index].awaitsKey = false
         due.append(order)
-        orders[index].wantsKey = false
         orders[index].held = 0
         orders[index].last = captured
       }
@@ -178,7 +193,8 @@ final class CameraEncoder: @unchecked Sendable {
   }
 
   private func encode(
-    _ picture: RawSpan, _ format: PictureFormat, _ order: Order, _ captureTime: UInt64, _ delay: Duration
+    _ picture: RawSpan, _ format: PictureFormat, _ order: Order, _ captureTime: UInt64, _ delay: Duration,
+    _ arrived: Instant
   ) {
     let began = MonotonicClock.now
     let line = line(order.rendition, format)
@@ -190,18 +206,14 @@ final class CameraEncoder: @unchecked Sendable {
         picture, captureTimeMicroseconds: captureTime, sequence: line.sequence, key: isKey)
     } catch {
       // A picture of the wrong length is the source's doing, which counts and reports bad frames itself.
-      if order.wantsKey { requestKeyFrame(order.rendition) }
       return
     }
+    if frame.isKey { limit(order.rendition) { $0.made(at: arrived) } }
     let now = MonotonicClock.now
-    let encoded = EncodedPicture(
-      frame: frame, rendition: order.rendition, captureTime: delay, encodeTime: now - began, encoded: now,
-      held: order.held)
-    if !mailbox.post(encoded) {
-      // The next frame would build on one that nobody got.
-      requestKeyFrame(order.rendition)
-      refused.wrappingAdd(1, ordering: .relaxed)
-    }
+    mailbox.post(
+      EncodedPicture(
+        frame: frame, rendition: order.rendition, number: captured, isInterCoded: format.pixelFormat == .h264,
+        captureTime: delay, encodeTime: now - began, encoded: now, held: order.held))
   }
 
   private func line(_ rendition: Rendition, _ format: PictureFormat) -> Line {

@@ -30,8 +30,8 @@ final class CameraFeed {
   private var watchers: [ViewerSession] = []
   /// Snapshots that wait for their picture.
   private var snapshots = 0
-  /// What is encoded now, each with its own limit of forced key frames, and whether it waits for room.
-  private var renditions: [(rendition: Rendition, limiter: KeyFrameLimiter, isHeld: Bool)] = []
+  /// What is encoded now.
+  private var renditions: [WatchedRendition] = []
   private var tickTimer: Reactor.TimerToken?
   private(set) var lastFormat: CaptureFormat?
   private(set) var problem: CaptureProblem?
@@ -225,11 +225,10 @@ final class CameraFeed {
 
   /// A viewer uses others than before.
   func renditionsChanged() {
-    var next: [(rendition: Rendition, limiter: KeyFrameLimiter, isHeld: Bool)] = []
+    var next: [WatchedRendition] = []
     for watcher in watchers {
       for used in watcher.renditions where !next.contains(where: { $0.rendition == used }) {
-        let known = renditions.first { $0.rendition == used }
-        next.append(known ?? (rendition: used, limiter: KeyFrameLimiter(), isHeld: false))
+        next.append(renditions.first { $0.rendition == used } ?? WatchedRendition(used))
       }
     }
     renditions = next
@@ -248,18 +247,16 @@ final class CameraFeed {
     }
   }
 
-  /// One a second takes effect for each rendition, and a few more at once when viewers join; whoever asks.
-  func requestKeyFrame(_ rendition: Rendition) {
-    for index in renditions.indices where renditions[index].rendition == rendition {
-      renditions[index].limiter.request()
-    }
-    forceKeyFrames()
+  /// Whether pictures of the rendition are to be made for viewers whose session is not open yet.
+  func isMadeAhead(_ rendition: Rendition) -> Bool {
+    renditions.first { $0.rendition == rendition }?.isMadeAhead ?? true
   }
 
-  private func forceKeyFrames() {
-    for index in renditions.indices where renditions[index].limiter.takesEffect(at: reactor.now) {
-      encoder.requestKeyFrame(renditions[index].rendition)
-    }
+  /// The watcher cannot go on without a key frame: it gets the last one and what was made since, or waits for the next.
+  func requestKeyFrame(_ rendition: Rendition, for watcher: ViewerSession) {
+    guard let index = renditions.firstIndex(where: { $0.rendition == rendition }) else { return }
+    let missed = renditions[index].current(at: reactor.now)
+    if !watcher.catchUp(missed) { encoder.requestKeyFrame(rendition) }
   }
 
   private func distribute(_ picture: EncodedPicture) {
@@ -268,6 +265,9 @@ final class CameraFeed {
     if picture.rendition == renditions.first?.rendition {
       rate.count(at: reactor.now, times: picture.rendition.divisor)
     }
+    for index in renditions.indices where renditions[index].rendition == picture.rendition {
+      renditions[index].note(picture)
+    }
     for watcher in watchers { watcher.offer(picture) }
     holdWhatNobodyTakes()
     askForKeyFrames()
@@ -275,19 +275,15 @@ final class CameraFeed {
 
   private func askForKeyFrames() {
     for watcher in watchers {
-      if let wanted = watcher.wantedKeyFrame {
-        for index in renditions.indices where renditions[index].rendition == wanted {
-          renditions[index].limiter.request()
-        }
-      }
+      if let wanted = watcher.wantedKeyFrame { requestKeyFrame(wanted, for: watcher) }
     }
-    forceKeyFrames()
   }
 
   private func tick() {
     tickTimer = reactor.schedule(after: Self.tickInterval) { [unowned(unsafe) self] in
       for watcher in watchers { watcher.adapt() }
       askForKeyFrames()
+      for index in renditions.indices { _ = renditions[index].current(at: reactor.now) }
       tick()
     }
   }

@@ -35,6 +35,10 @@ final class ViewerSession {
   /// What is sent as soon as its key frame comes.
   private var nextRendition: Rendition?
   private var recentFrameBytes = 0
+  /// The camera's number of the last picture sent.
+  private var lastNumber: Int?
+  /// Pictures left out before the first were left out for others, or while the session was made.
+  private var countsHeld = false
   private var isPerforming = false
   private var queueLatency = LatencyMeter()
   /// Pictures on their way to the network: the byte they end at, and when they were encoded.
@@ -62,7 +66,8 @@ final class ViewerSession {
         measureQueue()
         feed.holdWhatNobodyTakes()
       }
-      feed.requestKeyFrame(rendition)
+      feed.requestKeyFrame(rendition, for: self)
+      feed.holdWhatNobodyTakes()
     }
     peer.onChannel = { [unowned(unsafe) self] channel in receive(channel) }
   }
@@ -90,31 +95,70 @@ final class ViewerSession {
     }
     guard picture.rendition == rendition else { return }
     let bytes = frame.byteCount
-    recentFrameBytes = max(bytes, recentFrameBytes - recentFrameBytes / 8)
-    gate.budgetBytes = adapter.budget(recentFrameBytes: recentFrameBytes)
-    gate.spareBytes = 2 * recentFrameBytes
-    gate.roomBytes = adapter.room(recentFrameBytes: recentFrameBytes)
-    gate.held(picture.held)
-    adapter.held(picture.held, recentFrameBytes: recentFrameBytes)
+    measure(bytes)
+    if countsHeld {
+      gate.held(picture.held)
+      adapter.held(picture.held, recentFrameBytes: recentFrameBytes)
+    }
+    countsHeld = true
     let unsent = video.bufferedAmount
     let verdict = gate.admit(bytes: bytes, isKey: frame.isKey, unsentBytes: unsent)
     adapter.offered(
       bytes: bytes, isKey: frame.isKey, wasSent: verdict == .send, unsentBytes: unsent, at: reactor.now)
     guard verdict == .send else { return }
-    for part in frame.parts where !video.send(part) {
+    send(picture, on: video, end: gate.bytesSent, since: picture.encoded)
+    measureQueue()
+  }
+
+  /// A key frame and what was made since, instead of a wait for the next. `false` when it has seen some of that already,
+  /// or has no room for it.
+  func catchUp(_ missed: [EncodedPicture]) -> Bool {
+    guard let video, let first = missed.first, first.rendition == rendition || first.rendition == nextRendition,
+      lastNumber.map({ $0 < first.number }) ?? true
+    else { return false }
+    var bytes = 0
+    for picture in missed { bytes += picture.frame.byteCount }
+    let unsent = video.bufferedAmount
+    var end = gate.bytesSent
+    guard gate.admitBacklog(count: missed.count, bytes: bytes, unsentBytes: unsent) else { return false }
+    if first.rendition != rendition { changeOver(to: first.rendition) }
+    countsHeld = false
+    for picture in missed {
+      let bytes = picture.frame.byteCount
+      measure(bytes)
+      adapter.offered(bytes: bytes, isKey: picture.frame.isKey, wasSent: true, unsentBytes: unsent, at: reactor.now)
+      end += UInt64(bytes)
+      guard send(picture, on: video, end: end, since: reactor.now) else { break }
+    }
+    return true
+  }
+
+  private func measure(_ bytes: Int) {
+    recentFrameBytes = max(bytes, recentFrameBytes - recentFrameBytes / 8)
+    gate.budgetBytes = adapter.budget(recentFrameBytes: recentFrameBytes)
+    gate.spareBytes = 2 * recentFrameBytes
+    gate.roomBytes = adapter.room(recentFrameBytes: recentFrameBytes)
+  }
+
+  /// - Parameter end: how much was sent with it.
+  @discardableResult
+  private func send(_ picture: EncodedPicture, on video: PeerChannel, end: UInt64, since: Instant) -> Bool {
+    for part in picture.frame.parts where !video.send(part) {
       // The channel is closing, or holds too much: what follows would be no use without this part.
       gate.requireKeyFrame()
-      return
+      return false
     }
-    queued.append((end: gate.bytesSent, encoded: picture.encoded))
-    measureQueue()
+    lastNumber = picture.number
+    queued.append((end: end, encoded: since))
+    return true
   }
 
   /// Whether a picture of the rendition should be made for this viewer now.
   func takes(_ wanted: Rendition) -> Bool {
     if wanted == nextRendition { return true }
     guard wanted == rendition else { return false }
-    return video.map { gate.hasRoom(bytes: recentFrameBytes, unsentBytes: $0.bufferedAmount) } ?? true
+    guard let video else { return feed.isMadeAhead(rendition) }
+    return gate.hasRoom(bytes: recentFrameBytes, unsentBytes: video.bufferedAmount)
   }
 
   /// The rendition whose key frame this viewer needs and could be sent.
@@ -158,7 +202,7 @@ final class ViewerSession {
       nextRendition = wanted
       feed.renditionsChanged()
     }
-    feed.requestKeyFrame(wanted)
+    feed.requestKeyFrame(wanted, for: self)
   }
 
   private func changeOver(to next: Rendition) {
@@ -208,7 +252,7 @@ final class ViewerSession {
     switch ControlMessage(bytes) {
     case .keyFrame:
       gate.requireKeyFrame()
-      feed.requestKeyFrame(rendition)
+      feed.requestKeyFrame(rendition, for: self)
     case .want(let wish):
       self.wish = wish
       sourceChanged()

@@ -56,37 +56,17 @@ struct DeliveryGateTests {
     #expect(gate.wantsKeyFrame(unsentBytes: 0))
     #expect(gate.admit(bytes: 5, isKey: true, unsentBytes: 0) == .send)
   }
-}
 
-@Suite("Key frame limiter")
-struct KeyFrameLimiterTests {
-  /// Asks with every tenth of a second; returns the tenths at which a key frame was made.
-  private func forced(_ limiter: inout KeyFrameLimiter, _ tenths: Range<Int>) -> [Int] {
-    var forced: [Int] = []
-    for tenth in tenths {
-      limiter.request()
-      if limiter.takesEffect(at: .zero + .milliseconds(tenth * 100)) { forced.append(tenth) }
-    }
-    return forced
-  }
-
-  @Test func `many requests make one key frame a second after the first few, and none is forgotten`() {
-    var limiter = KeyFrameLimiter()
-    #expect(forced(&limiter, 0..<60) == [0, 1, 2, 3, 10, 20, 30, 40, 50])
-    #expect(limiter.takesEffect(at: .zero + .seconds(6)) == true)
-    #expect(limiter.takesEffect(at: .zero + .seconds(20)) == false)
-  }
-
-  @Test func `a viewer that joins right behind another gets its key frame at once`() {
-    var limiter = KeyFrameLimiter()
-    #expect(forced(&limiter, 0..<1) == [0])
-    #expect(forced(&limiter, 1..<2) == [1])
-    // Quiet time gives back no more than the burst.
-    #expect(forced(&limiter, 1000..<1012) == [1000, 1001, 1002, 1003, 1010])
-  }
-
-  @Test func `an allowance of one is one a second`() {
-    var limiter = KeyFrameLimiter(burst: 1)
-    #expect(forced(&limiter, 0..<31) == [0, 10, 20, 30])
+  @Test func `a key frame and what was made since are sent together or not at all`() {
+    var gate = DeliveryGate(budgetBytes: 1000)
+    #expect(gate.admitBacklog(count: 3, bytes: 5000, unsentBytes: 0) == true)
+    #expect(gate.framesSent == 3)
+    #expect(gate.bytesSent == 5000)
+    gate.requireKeyFrame()
+    #expect(gate.admitBacklog(count: 2, bytes: 1901, unsentBytes: 100) == false)
+    #expect(gate.admit(bytes: 5, isKey: false, unsentBytes: 100) == .drop)
+    #expect(gate.admitBacklog(count: 2, bytes: 1900, unsentBytes: 100) == true)
+    #expect(gate.admit(bytes: 5, isKey: false, unsentBytes: 100) == .send)
+    #expect(gate.framesDropped == 1)
   }
 }

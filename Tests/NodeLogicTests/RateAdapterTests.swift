@@ -56,7 +56,8 @@ private struct Simulation {
         continue
       }
       if needsKey || gate.wantsKeyFrame(unsentBytes: unsent) { limiter.request() }
-      let isKey = limiter.takesEffect(at: now)
+      let isKey = limiter.isDue(at: now)
+      if isKey { limiter.made(at: now) }
       var bytes = pictureBytes
       let scale = RateAdapterScale.frame(rendition)
       // What the guess in the ladder does not know: up to a fifth more or less, and differences that grow.
