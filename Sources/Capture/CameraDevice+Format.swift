@@ -9,12 +9,14 @@ extension CameraDevice {
   @discardableResult
   public func configure(_ request: CaptureRequest) throws(CaptureProblem) -> CaptureFormat {
     stop()
+    signal = try followSignal()
     let offered = fourCCs()
     guard let choice = Negotiation.format(wanted: request.pixelFormat, offered: offered) else {
       throw .unsupportedFormat(
         wanted: request.pixelFormat?.name ?? "a known format", offered: offered.map { $0.description })
     }
-    let size = Negotiation.size(width: request.width, height: request.height, offered: sizes(choice.code))
+    let size = Negotiation.size(
+      width: request.width ?? signal?.width, height: request.height ?? signal?.height, offered: sizes(choice.code))
     let granted = try setFormat(choice.code, width: size.width, height: size.height)
     guard let pixelFormat = PixelFormat(granted.code),
       request.pixelFormat == nil || request.pixelFormat == pixelFormat

@@ -38,12 +38,17 @@ public final class CameraDevice {
   /// Distance from row to row the driver uses, in bytes; 0 for a compressed format.
   public internal(set) var bytesPerLine = 0
 
+  /// The source of a digital input when the format was agreed on.
+  var signal: Signal?
+  var isSubscribed = false
+
   let driver: any VideoDriver
   let isMultiplanar: Bool
   private var buffers: [Buffer] = []
   private var isStreaming = false
   var expectedBytes = 0
   private var lastSequence: UInt32?
+  private var lostInARow: UInt32 = 0
 
   /// Buffers the driver fills while one is being read.
   static let bufferCount: UInt32 = 4
@@ -150,6 +155,7 @@ public final class CameraDevice {
   public func start() throws(CaptureProblem) {
     precondition(format != nil, "configure comes before start")
     do throws(CaptureProblem) {
+      try confirmSignal()
       try mapBuffers()
       for index in buffers.indices { try queue(UInt32(index)) }
       var type = bufferType
@@ -157,6 +163,7 @@ public final class CameraDevice {
       guard code == 0 else { throw CaptureProblem("VIDIOC_STREAMON", errno: code) }
       isStreaming = true
       lastSequence = nil
+      lostInARow = 0
     } catch {
       stop()
       throw error
@@ -186,16 +193,21 @@ public final class CameraDevice {
     switch driver.wait(milliseconds: milliseconds, wake: wake) {
     case .woken: return .woken
     case .timedOut: return .timedOut
+    case .event: if sourceHasChanged() { throw .sourceChanged }
     case .ready: break
     }
     var plane = v4l2_plane()
     var buffer = v4l2_buffer()
     let code = withBuffer(&buffer, &plane) { driver.request(.dequeue, $0) }
     switch code {
-    case 0: break
+    case 0: lostInARow = 0
     case EAGAIN: return .nothing
-    // "A problem [...] that did not lose the stream": the driver kept the buffer.
-    case EIO: return .bad(.lost)
+    case EIO:
+      // "The driver might dequeue an (empty) buffer despite returning an error": when all may be gone, nothing comes
+      // any more.
+      lostInARow += 1
+      guard lostInARow < Self.bufferCount else { throw .onlyBadFrames }
+      return .bad(.lost)
     default: throw CaptureProblem("VIDIOC_DQBUF", errno: code)
     }
     guard Int(buffer.index) < buffers.count else {

@@ -13,6 +13,8 @@ public enum CaptureProblem: Error, Hashable, Sendable {
   /// `offered` holds the driver's names.
   case unsupportedFormat(wanted: String, offered: [String])
   case unsupportedSize(width: Int, height: Int)
+  /// Its signal is another now: what it was opened with no longer holds.
+  case sourceChanged
   /// It was there and is gone.
   case unplugged
   /// It is there, and gave no frame for this many milliseconds.
@@ -36,6 +38,7 @@ public enum CaptureProblem: Error, Hashable, Sendable {
     case .notACamera: "not-a-camera"
     case .unsupportedFormat: "unsupported-format"
     case .unsupportedSize: "unsupported-size"
+    case .sourceChanged: "source-changed"
     case .unplugged: "unplugged"
     case .stalled: "stalled"
     case .onlyBadFrames: "only-bad-frames"
@@ -57,6 +60,7 @@ public enum CaptureProblem: Error, Hashable, Sendable {
       "\(source) does not offer \(wanted): choose one of \(offered.joined(separator: ", "))"
     case .unsupportedSize(let width, let height):
       "\(source) delivers \(width)x\(height), which is not supported: choose an even size from 16x16 to 4096x2304"
+    case .sourceChanged: "\(source) gets another signal: it is opened again"
     case .unplugged: "\(source) was unplugged: connect it again"
     case .stalled(let milliseconds):
       "\(source) sent no picture for \(milliseconds / 1000) s: check its cable, or reset it"
@@ -76,7 +80,10 @@ public enum CaptureProblem: Error, Hashable, Sendable {
     case ENODEV, ENXIO: self = .unplugged
     case EBUSY: self = .busy
     case ENOSPC: self = .noBandwidth
-    case ENOLINK: self = .noSignal
+    // A source that cannot be locked on to is as good as none.
+    case ENOLINK, ENOLCK: self = .noSignal
+    // The stream is over, though the device is there.
+    case EPIPE: self = .sourceChanged
     default: self = .driver(SystemError(call: call, errno: errno))
     }
   }
@@ -93,10 +100,12 @@ public enum CaptureProblem: Error, Hashable, Sendable {
 
   /// How long until another attempt makes sense, after `failures` in a row: half a second, then doubling.
   func retryDelay(failures: Int) -> Duration {
+    // The device is fine; once is enough to wait for nothing.
+    if self == .sourceChanged, failures <= 1 { return .zero }
     let limit: Duration =
       switch self {
       // May be over any moment, and looking is cheap.
-      case .missing, .unplugged, .busy, .stalled, .noSignal, .onlyBadFrames: .seconds(5)
+      case .missing, .unplugged, .busy, .sourceChanged, .stalled, .noSignal, .onlyBadFrames: .seconds(5)
       // Somebody has to change something first.
       default: .seconds(30)
       }

@@ -6,6 +6,7 @@ enum VideoRequest: Hashable {
   case capabilities, enumerateFormats, enumerateSizes, enumerateRates, setFormat, rate, setRate
   case requestBuffers, queryBuffer, queue, dequeue, streamOn, streamOff
   case queryControl, control, setControl
+  case input, subscribeEvent, dequeueEvent, queryTimings, setTimings
 
   var number: UInt {
     switch self {
@@ -25,6 +26,11 @@ enum VideoRequest: Hashable {
     case .queryControl: edge_vidioc_queryctrl
     case .control: edge_vidioc_g_ctrl
     case .setControl: edge_vidioc_s_ctrl
+    case .input: edge_vidioc_g_input
+    case .subscribeEvent: edge_vidioc_subscribe_event
+    case .dequeueEvent: edge_vidioc_dqevent
+    case .queryTimings: edge_vidioc_query_dv_timings
+    case .setTimings: edge_vidioc_s_dv_timings
     }
   }
 }
@@ -32,6 +38,8 @@ enum VideoRequest: Hashable {
 enum VideoWait: Hashable {
   /// A buffer may be taken, or an error is to be had by trying to.
   case ready
+  /// The driver has an event to tell, and perhaps a buffer too.
+  case event
   /// The wake-up descriptor was written to.
   case woken
   case timedOut
@@ -44,7 +52,7 @@ protocol VideoDriver: AnyObject {
   /// `nil` when the kernel refuses.
   func map(offset: Int, length: Int) -> UnsafeMutableRawPointer?
   func unmap(_ start: UnsafeMutableRawPointer, length: Int)
-  /// Waits for a filled buffer, or for the wake-up descriptor.
+  /// Waits for a filled buffer, an event, or the wake-up descriptor.
   func wait(milliseconds: Int32, wake: Int32) -> VideoWait
 }
 
@@ -77,7 +85,8 @@ final class KernelVideoDriver: VideoDriver {
 
   func wait(milliseconds: Int32, wake: Int32) -> VideoWait {
     var polled = (
-      pollfd(fd: wake, events: Int16(POLLIN), revents: 0), pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
+      pollfd(fd: wake, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: descriptor.raw, events: Int16(POLLIN | POLLPRI), revents: 0)
     )
     let count = withUnsafeMutableBytes(of: &polled) {
       poll($0.baseAddress!.assumingMemoryBound(to: pollfd.self), 2, milliseconds)
@@ -85,6 +94,7 @@ final class KernelVideoDriver: VideoDriver {
     // Interrupted: the caller waits again, for the same frame.
     if count < 0 { return .ready }
     if polled.0.revents != 0 { return .woken }
+    if polled.1.revents & Int16(POLLPRI) != 0 { return .event }
     return polled.1.revents != 0 ? .ready : .timedOut
   }
 }

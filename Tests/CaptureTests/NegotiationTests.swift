@@ -88,6 +88,8 @@ struct NegotiationTests {
   @Test func `retries start at half a second and double to a limit`() {
     let quick = (1...7).map { CaptureProblem.missing.retryDelay(failures: $0) }
     #expect(quick == [500, 1000, 2000, 4000, 5000, 5000, 5000].map { .milliseconds($0) })
+    let changed = (1...3).map { CaptureProblem.sourceChanged.retryDelay(failures: $0) }
+    #expect(changed == [0, 1000, 2000].map { .milliseconds($0) })
     #expect(CaptureProblem.notAllowed.retryDelay(failures: 1000) == .seconds(30))
   }
 
@@ -95,7 +97,7 @@ struct NegotiationTests {
     let problems: [CaptureProblem] = [
       .missing, .notAllowed, .busy, .notACamera, .unsupportedFormat(wanted: "NV12", offered: ["YUYV", "MJPG"]),
       .unsupportedSize(width: 1, height: 1), .unplugged, .stalled(milliseconds: 5000), .noBandwidth, .noSignal,
-      .onlyBadFrames,
+      .onlyBadFrames, .sourceChanged,
       .badFile("damaged"), .driver(SystemError(call: "VIDIOC_DQBUF", errno: EIO)),
     ]
     #expect(Set(problems.map(\.code)).count == problems.count)

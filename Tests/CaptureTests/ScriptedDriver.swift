@@ -17,6 +17,8 @@ final class ScriptedDriver: VideoDriver {
     var age: Int64?
     /// Refusal of VIDIOC_DQBUF instead of a frame.
     var errno: Int32 = 0
+    /// What a V4L2_EVENT_SOURCE_CHANGE says instead of a frame.
+    var changes: UInt32?
   }
 
   struct Mode {
@@ -54,6 +56,12 @@ final class ScriptedDriver: VideoDriver {
   }
 
   var controls: [Control] = []
+  /// What comes in at a digital input, from one look to the next; without any it is a webcam.
+  var signals: [(Int, Int)] = []
+  /// Refusal of VIDIOC_QUERY_DV_TIMINGS.
+  var signalError: Int32 = 0
+  var input: UInt32 = 0
+  private(set) var subscribed: UInt32?
 
   private(set) var isStreaming = false
   private(set) var mapped = 0
@@ -115,6 +123,27 @@ final class ScriptedDriver: VideoDriver {
     case .dequeue: return dequeue(argument.assumingMemoryBound(to: v4l2_buffer.self))
     case .streamOn: isStreaming = true
     case .streamOff: isStreaming = false
+    case .input: argument.storeBytes(of: input, as: UInt32.self)
+    case .subscribeEvent:
+      let subscription = argument.assumingMemoryBound(to: v4l2_event_subscription.self).pointee
+      guard subscription.type == 5, subscription.id == input else { return EINVAL }
+      subscribed = subscription.id
+    case .dequeueEvent:
+      guard subscribed != nil, let changes = frames.first?.changes else { return ENOENT }
+      frames.removeFirst()
+      let event = argument.assumingMemoryBound(to: v4l2_event.self)
+      event.pointee.type = 5
+      event.pointee.u.src_change.changes = changes
+    case .queryTimings:
+      guard signalError == 0 else { return signalError }
+      guard let signal = signals.first else { return ENOTTY }
+      if signals.count > 1 { signals.removeFirst() }
+      let timings = argument.assumingMemoryBound(to: v4l2_dv_timings.self)
+      timings.pointee.bt.width = UInt32(signal.0)
+      timings.pointee.bt.height = UInt32(signal.1)
+    case .setTimings:
+      let timings = argument.assumingMemoryBound(to: v4l2_dv_timings.self).pointee
+      forcedSize = (Int(timings.bt.width), Int(timings.bt.height))
     case .queryControl: return describe(argument.assumingMemoryBound(to: v4l2_queryctrl.self))
     case .control:
       let control = argument.assumingMemoryBound(to: v4l2_control.self)
@@ -136,6 +165,7 @@ final class ScriptedDriver: VideoDriver {
   func unmap(_ start: UnsafeMutableRawPointer, length: Int) { mapped -= 1 }
 
   func wait(milliseconds: Int32, wake: Int32) -> VideoWait {
+    if frames.first?.changes != nil { return .event }
     if !frames.isEmpty || !isSilentAtEnd { return .ready }
     var polled = pollfd(fd: wake, events: Int16(POLLIN), revents: 0)
     return poll(&polled, 1, milliseconds) > 0 ? .woken : .timedOut
@@ -212,6 +242,7 @@ final class ScriptedDriver: VideoDriver {
 
   private func dequeue(_ buffer: UnsafeMutablePointer<v4l2_buffer>) -> Int32 {
     guard !frames.isEmpty else { return isSilentAtEnd ? EAGAIN : ENODEV }
+    if frames[0].changes != nil { return EAGAIN }
     let frame = frames.removeFirst()
     if frame.errno != 0 { return frame.errno }
     guard !queued.isEmpty else { return EIO }
