@@ -184,7 +184,8 @@ public final class Node {
     }
     let peer = makePeer()
     let session = ViewerSession(
-      handle: handle, viewer: call.caller, feed: feed, peer: peer, since: reactor.wallClockSeconds,
+      handle: handle, viewer: call.caller, feed: feed, peer: peer,
+      wish: offer?.wish.flatMap { StreamWish(words: $0) } ?? StreamWish(), since: reactor.wallClockSeconds,
       reactor: reactor, log: log)
     session.nat = natReport
     sessions.append(session)

@@ -29,7 +29,7 @@ final class ViewerSession {
   private let reactor: Reactor
   private var gate = DeliveryGate(budgetBytes: 256 << 10)
   private var adapter: RateAdapter
-  private var wish = StreamWish()
+  private var wish: StreamWish
   /// What is sent.
   private(set) var rendition: Rendition
   /// What is sent as soon as its key frame comes.
@@ -47,7 +47,8 @@ final class ViewerSession {
   private var control: PeerChannel?
 
   init(
-    handle: CallHandle, viewer: String, feed: CameraFeed, peer: PeerSession, since: Int64, reactor: Reactor, log: Log
+    handle: CallHandle, viewer: String, feed: CameraFeed, peer: PeerSession, wish: StreamWish, since: Int64,
+    reactor: Reactor, log: Log
   ) {
     self.handle = handle
     self.viewer = viewer
@@ -56,8 +57,10 @@ final class ViewerSession {
     self.since = since
     self.reactor = reactor
     self.log = log
-    adapter = RateAdapter(RenditionLadder(StreamWish(), of: feed.ladderSource))
+    self.wish = wish
+    adapter = RateAdapter(RenditionLadder(wish, of: feed.ladderSource))
     rendition = adapter.rendition
+    rendition = feed.available(rendition, for: self)
     // Opened before the association exists: the opening messages and the first key frame leave with
     // SCTP's handshake, which saves a round trip.
     peer.openChannel(DataChannelOptions(label: "video", priority: .media)) { [unowned(unsafe) self] channel in

@@ -51,6 +51,8 @@ extension DataChannelDescription {
       maxMessageSize = 65_536
     }
     channels = NegotiatedChannel.all(in: media.attributes)
+    // A call without a wish is better than none.
+    wish = media.attribute(Self.wishAttribute).flatMap { Grammar.isVisible($0, 1...SDPLimits.wishBytes) ? $0 : nil }
   }
 
   /// RFC 8841 §4.3: proto `UDP/DTLS/SCTP` or `TCP/DTLS/SCTP` (which only says what the default candidate

@@ -46,6 +46,9 @@ public struct DataChannelDescription: Hashable, Sendable {
   public var maxMessageSize: UInt64 = 65_536
   /// Data channels both ends agree on here (RFC 8864). Others may be opened later as ever.
   public var channels: [NegotiatedChannel] = []
+  /// What the offerer wants of a camera from its first picture on, in words this layer does not know: the value of
+  /// `a=x-edge-wish`, at most ``SDPLimits/wishBytes`` visible characters and blanks.
+  public var wish: String?
 
   public init(sessionID: String, iceUfrag: String, icePassword: String, fingerprint: Fingerprint, setup: Setup) {
     self.sessionID = sessionID
@@ -64,6 +67,7 @@ public struct DataChannelDescription: Hashable, Sendable {
 extension DataChannelDescription {
   static let transport = "UDP/DTLS/SCTP"
   static let format = "webrtc-datachannel"
+  static let wishAttribute = "x-edge-wish"
 
   /// An offer, or an answer to an offer with a single section.
   public var serialized: String { sessionDescription.serialized }
@@ -121,6 +125,7 @@ extension DataChannelDescription {
     add("sctp-port", "\(sctpPort)")
     add("max-message-size", "\(maxMessageSize)")
     for channel in channels { media.attributes += channel.lines }
+    if let wish { add(Self.wishAttribute, wish) }
     for candidate in candidates { add("candidate", candidate.serialized) }
     if endOfCandidates { add("end-of-candidates") }
     return media

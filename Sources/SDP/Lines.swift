@@ -67,6 +67,11 @@ enum Grammar {
     return true
   }
 
+  /// VCHAR of RFC 5234, and blanks.
+  static func isVisible(_ text: String, _ length: ClosedRange<Int>) -> Bool {
+    length.contains(text.utf8.count) && !text.utf8.contains { $0 < 0x20 || $0 > 0x7E }
+  }
+
   /// RFC 8866 §9: `token`.
   static func isToken(_ text: String) -> Bool {
     guard !text.utf8.isEmpty else { return false }

@@ -63,4 +63,6 @@ public enum SDPLimits {
   /// Negotiated data channels kept of one section, and attributes of each; more are dropped without an error.
   public static let channels = 16
   public static let channelAttributes = 32
+  /// Of what is wanted of a camera; longer is none.
+  public static let wishBytes = 128
 }

@@ -173,7 +173,8 @@ public final class Viewer {
   // MARK: The call
 
   func placeCall() {
-    guard isLinkUp, call == nil, offer != nil, !isFinishing, let offer = peer?.currentOffer else { return }
+    guard isLinkUp, call == nil, offer != nil, !isFinishing, var offer = peer?.currentOffer else { return }
+    if options.task == .watch, options.wish != StreamWish() { offer.wish = options.wish.words }
     let body = Array(offer.serialized.utf8)
     trickle = TrickleQueue()
     progress.say("calling \(options.serial)")

@@ -39,6 +39,24 @@ struct ControlMessageTests {
     #expect(ControlMessage(Array(text.utf8)) == nil)
   }
 
+  @Test(arguments: [
+    StreamWish(quality: .auto), StreamWish(quality: .lossless, width: 640, height: 480),
+    StreamWish(quality: .maximumError(3), width: 16, height: 8192, framesPerSecond: 1000),
+  ])
+  func `a wish in an offer is read back, and what a newer viewer says beside it is passed over`(wish: StreamWish) {
+    #expect(StreamWish(words: wish.words) == wish)
+    #expect(StreamWish(words: "colour=grey " + wish.words + "  layers 3d=") == wish)
+  }
+
+  @Test(arguments: [
+    "", "size=640x480", "quality=best", "quality=", "quality=auto quality=auto", "quality=auto size=640x480x2",
+    "quality=auto size=640", "quality=auto size=x480", "quality=auto size=15x480", "quality=auto size=8193x480",
+    "quality=auto fps=0", "quality=auto fps=1001", "quality=auto fps=-1", "quality=auto fps=5 fps=5", "Quality=auto",
+  ])
+  func `what is not quite a wish is none`(words: String) {
+    #expect(StreamWish(words: words) == nil)
+  }
+
   @Test func `words of a newer version are passed over`() {
     #expect(
       ControlMessage(Array("report colour=blue frames=1 lost=2 x".utf8))

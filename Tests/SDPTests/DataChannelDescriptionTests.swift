@@ -57,6 +57,19 @@ struct DataChannelDescriptionTests {
     #expect(offer.mid == "1")
   }
 
+  @Test func `an offer carries a wish, and one that is none costs nothing else`() throws {
+    var offer = Self.example()
+    offer.wish = "quality=lossless size=640x480"
+    #expect(offer.serialized.contains("\r\na=x-edge-wish:quality=lossless size=640x480\r\n"))
+    #expect(try DataChannelDescription(offer.serialized) == offer)
+    for bad in ["", String(repeating: "a", count: 129), "quality=\u{7}", "quality=gr\u{fc}n"] {
+      offer.wish = bad
+      let read = try DataChannelDescription(offer.serialized)
+      #expect(read.wish == nil)
+      #expect(read.candidates == offer.candidates)
+    }
+  }
+
   @Test func `ours is written as browsers and aiortc want it`() {
     #expect(
       Self.example().serialized

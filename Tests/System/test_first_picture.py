@@ -6,6 +6,7 @@ import time
 from harness import Case, Viewer
 from harness.nodes import interrupt
 from harness.scenes import one_machine
+from harness.streaming import HEIGHT, WIDTH, clip
 
 
 class FirstPicture(Case):
@@ -45,3 +46,32 @@ class FirstPicture(Case):
             self.note(f"{name} viewer, its first picture after, ms of 5: {', '.join(map(str, times))}")
         for one, other in later:
             self.assertLess(other, one + self.MOST_MS, later)
+
+
+class Wish(Case):
+    seconds = 120
+
+    def test_the_first_picture_is_as_exact_and_as_small_as_asked(self):
+        pictures = clip(self.folder / "clip.y4m")
+        machine, server, node = one_machine(self, cameras=[
+            {"serial": "CAM-1", "source": "file", "path": str(self.folder / "clip.y4m"), "loop": True, "max-error": 2}])
+        node.ready()
+        viewer = Viewer(self, machine, server)
+        size = WIDTH * HEIGHT * 3 // 2
+        # Somebody watches as the camera is configured, or nobody does.
+        for watched in (False, True):
+            if watched:
+                other = viewer.view("CAM-1", output="/dev/null")
+                other.wait_for("first picture", 30)
+            process = viewer.view("CAM-1", "--quality", "lossless", "--frames", "1")
+            self.assertEqual(process.wait(30), 0, process.text())
+            self.assertTrue(process.picture.read_bytes() in pictures, "picture 1 is not one of the source's")
+            process = viewer.view("CAM-1", "--quality", "lossless", "--size", "160x120", "--frames", "1")
+            self.assertEqual(process.wait(30), 0, process.text())
+            self.assertEqual(len(process.picture.read_bytes()), size // 4)
+            # Without a wish it is as configured, which a picture of noise shows.
+            process = viewer.view("CAM-1", "--frames", "1")
+            self.assertEqual(process.wait(30), 0, process.text())
+            self.assertFalse(process.picture.read_bytes() in pictures, "nothing was saved")
+        self.assertEqual(interrupt(other), 0, other.text())
+        self.note("picture 1 is bit-exact where lossless was asked of a max-error:2 camera, and as small as asked")
