@@ -35,6 +35,10 @@ final class CameraFeed {
   private var tickTimer: Reactor.TimerToken?
   private(set) var lastFormat: CaptureFormat?
   private(set) var problem: CaptureProblem?
+  /// The camera delivers something else than when it was opened for those who watch.
+  private(set) var change: FormatChange?
+  /// What was delivered last since the camera was opened for somebody.
+  private var streamed: CaptureFormat?
   private var captureLatency = LatencyMeter()
   private var encodeLatency = LatencyMeter()
   private var rate = RateMeter()
@@ -104,32 +108,6 @@ final class CameraFeed {
   /// Frames per second over the last seconds, times 1000; `nil` while nothing runs.
   var measuredRate: Int64? { isWatched ? rate.thousandths(at: reactor.now) : nil }
 
-  /// A camera nobody watches is not open; that it is not even there can be told all the same.
-  var isAbsent: Bool {
-    switch configuration.source {
-    case .device(let path), .file(let path, _): !File.exists(path)
-    case .testCard: false
-    }
-  }
-
-  /// `v4l2`, `testcard` or `file`.
-  var type: String {
-    switch configuration.source {
-    case .device: "v4l2"
-    case .testCard: "testcard"
-    case .file: "file"
-    }
-  }
-
-  /// What people call the source in a health line.
-  var sourceName: String {
-    switch configuration.source {
-    case .device(let path): path
-    case .testCard: "the test card"
-    case .file(let path, _): path
-    }
-  }
-
   /// A camera's settings are its driver's.
   func perform(_ order: CameraControls.Order, _ done: @escaping ([CameraControl], String?) -> Void) {
     guard case .device(let path) = configuration.source else {
@@ -167,6 +145,8 @@ final class CameraFeed {
     guard watchers.isEmpty, snapshots == 0, configuration.alarms == nil else { return }
     source.stop()
     problem = nil
+    change = nil
+    streamed = nil
   }
 
   /// The next picture as a file: PNG, its sides halved until it is at most `maxWidth` pixels wide, or the JPEG a camera
@@ -328,7 +308,7 @@ final class CameraFeed {
     switch state {
     case .idle, .opening: break
     case .streaming(let format):
-      lastFormat = format
+      noteFormat(format)
       problem = nil
       noteLoss(false)
       log.info("camera.streaming", ("serial", configuration.serial), ("format", format.description))
@@ -349,35 +329,18 @@ final class CameraFeed {
     }
   }
 
+  private func noteFormat(_ format: CaptureFormat) {
+    if let before = streamed, before.picture != format.picture {
+      change = FormatChange(from: before, to: format)
+      log.notice(
+        "camera.changed", ("serial", configuration.serial), ("from", before.description), ("to", format.description))
+    }
+    streamed = format
+    lastFormat = format
+  }
+
   /// For a watcher that comes while the camera gives no pictures.
   var trouble: ControlMessage? {
     problem.map { .camera(state: $0.code, text: $0.text(sourceName)) }
-  }
-
-  private static func source(_ camera: NodeConfiguration.Camera) -> CaptureSource {
-    switch camera.source {
-    case .device(let path):
-      return .camera(
-        path: path,
-        CaptureRequest(
-          pixelFormat: camera.format.flatMap { PixelFormat(name: $0) }, width: camera.size?.width,
-          height: camera.size?.height, framesPerSecond: camera.framesPerSecond))
-    case .testCard:
-      let wanted = PictureFormat(
-        width: camera.size?.width ?? 640, height: camera.size?.height ?? 480,
-        pixelFormat: camera.format.flatMap { PixelFormat(name: $0) } ?? .yuyv)
-      return .testCard(wanted ?? Self.standardCard, framesPerSecond: camera.framesPerSecond ?? 25)
-    case .file(let path, let loop):
-      return .file(
-        path: path, loop: loop, width: camera.size?.width, height: camera.size?.height,
-        framesPerSecond: camera.framesPerSecond)
-    }
-  }
-
-  private static var standardCard: PictureFormat {
-    guard let format = PictureFormat(width: 640, height: 480, pixelFormat: .yuyv) else {
-      preconditionFailure("640x480 YUYV is a picture format")
-    }
-    return format
   }
 }

@@ -112,6 +112,13 @@ extension Node {
         health.append(
           Health(code: "camera-" + problem.code, severity: .error, text: serial + ": " + problem.text(feed.sourceName)))
       }
+      if let change = feed.change {
+        health.append(
+          Health(
+            code: "camera-format-changed", severity: .info,
+            text: "\(serial): \(feed.sourceName) went over from \(change.from) to \(change.to); who watched goes on "
+              + "watching"))
+      }
       if feed.configuration.alarms.map({ $0.motion != nil || $0.tamper }) == true,
         feed.lastFormat?.picture.pixelFormat.isCompressed == true
       {
