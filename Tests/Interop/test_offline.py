@@ -6,6 +6,7 @@ One application server, three media servers of different weight, and user agents
 import asyncio
 import json
 import os
+import pathlib
 import re
 import secrets
 import subprocess
@@ -15,6 +16,7 @@ from harness.nodes import DOMAIN, Server, yaml
 from msrp_client import Endpoint, description, path_of
 from sip_client import SIPClient
 
+HERE = pathlib.Path(__file__).resolve().parent
 WEIGHTS = [1, 2, 4]
 TEXT = ("A long message. " * 300).encode()
 
@@ -74,14 +76,14 @@ class Offline(Case):
     def uri(self):
         return f"msrp://{self.address}:9/{secrets.token_hex(10)};tcp"
 
-    async def call(self, anna):
-        """Calls the box that is not there: the dialog and what the answer says."""
+    async def call(self, anna, callee="gate-box"):
+        """Calls who is not there: the dialog and what the answer says."""
         uri = self.uri()
-        answer, dialog = await anna.invite("gate-box", description(uri, "active", "sendonly"))
+        answer, dialog = await anna.invite(callee, description(uri, "active", "sendonly"))
         return uri, answer, dialog
 
-    async def leave(self, anna, *bodies):
-        uri, answer, dialog = await self.call(anna)
+    async def leave(self, anna, *bodies, callee="gate-box"):
+        uri, answer, dialog = await self.call(anna, callee)
         link = Endpoint(uri)
         await link.connect(path_of(answer))
         for body in bodies:
@@ -209,6 +211,52 @@ class Offline(Case):
         self.assertRegex(control, f'<response><MsgRestored from-uri="{anna}" to-uri="{box}" connection-id="[^"]+"')
         self.assertRegex(control, f'<request><SendMsg from-uri="{anna}" to-uri="{box}" connection-id="[^"]+"')
         self.assertRegex(control, f'<response><MsgSended from-uri="{anna}" to-uri="{box}" connection-id="[^"]+".* count="2"')
+
+    def test_sipp_is_called_in_the_senders_name_and_told_goodbye(self):
+        self.server.account("old-phone", password="opensesame", md5=True)
+        self.server.must("contact", "add", "anna", "old-phone")
+        sent = [TEXT, *(f"number {number}".encode() for number in range(9))]
+
+        async def run():
+            anna = await self.agent("anna")
+            await anna.register()
+            await self.leave(anna, *sent, callee="old-phone")
+            await anna.close()
+            accepted = asyncio.Queue()
+            listener = await asyncio.start_server(lambda *pair: accepted.put_nowait(pair), self.address, 0)
+            port = listener.sockets[0].getsockname()[1]
+            uri = f"msrp://{self.address}:{port}/{secrets.token_hex(10)};tcp"
+            # Two programs, one after the other at the same port: what comes in between comes again (RFC 3261 §17.1.1.2).
+            done = await asyncio.to_thread(self.sipp, "register.xml", "-inf", self.users())
+            self.assertEqual(done.returncode, 0, f"{done.stdout[-1500:]}{self.told()}")
+            phone = asyncio.create_task(asyncio.to_thread(
+                self.sipp, "push.xml", "-key", "path", uri, "-key", "msrp_port", port))
+            reader, writer = await asyncio.wait_for(accepted.get(), 15)
+            link = Endpoint(uri)
+            link.use(reader, writer)
+            found = [(await asyncio.wait_for(link.messages.get(), 15))[1] for _ in sent]
+            done = await phone
+            link.close()
+            self.assertEqual(done.returncode, 0, f"{done.stdout[-1500:]}{self.told()}")
+            return found
+
+        found = asyncio.run(run())
+        self.assertEqual([body.partition(b"\r\n\r\n")[2].partition(b"\r\n\r\n")[2] for body in found], sent)
+
+    def users(self):
+        users = self.folder / "users.csv"
+        users.write_text("SEQUENTIAL\nold-phone;[authentication username=old-phone password=opensesame];\n")
+        return users
+
+    def sipp(self, scenario, *more):
+        return self.complete([
+            "sipp", f"{self.address}:5060", "-sf", HERE / scenario, "-s", DOMAIN, "-t", "u1", "-i", self.address, "-p", "5095",
+            "-m", "1", "-nostdin", "-timeout", "20", "-timeout_error", "-trace_err", "-error_file", self.folder / "sipp.log",
+            *more], cwd=self.folder)
+
+    def told(self):
+        log = self.folder / "sipp.log"
+        return log.read_text(errors="replace")[-2000:] if log.exists() else ""
 
     def test_the_media_server_with_fewest_sessions_for_its_weight_takes_the_next(self):
         async def run():
