@@ -59,9 +59,10 @@ public struct DeliveryGate: Sendable {
   }
 
   /// A key frame and the pictures made since, for a viewer that would have to wait for the next one: all of them, or
-  /// `false` and none.
-  public mutating func admitBacklog(count: Int, bytes: Int, unsentBytes: Int) -> Bool {
-    guard unsentBytes == 0 || unsentBytes + bytes <= 2 * budgetBytes else { return false }
+  /// `false` and none. Where the path is known to be narrow they may not take longer than that wait.
+  public mutating func admitBacklog(count: Int, bytes: Int, unsentBytes: Int, isPathKnown: Bool) -> Bool {
+    let isStart = unsentBytes == 0 && (count == 1 || !isPathKnown)
+    guard isStart || unsentBytes + bytes <= 2 * budgetBytes else { return false }
     isFlowing = true
     hasStarted = true
     framesSent += UInt64(count)

@@ -67,6 +67,7 @@ final class CameraEncoder: @unchecked Sendable {
   private let refused = Atomic<UInt64>(0)
   private var lines: [Line] = []
   private var captured = 0
+  private var parameterSets = H264ParameterSets()
   private var linesMade: UInt32 = 0
 
   /// Sees every picture.
@@ -118,7 +119,14 @@ final class CameraEncoder: @unchecked Sendable {
     watch?.see(info, picture)
     if !info.isPlaceholder { serveSnapshots(info, picture) }
     let isInterCoded = info.format.pixelFormat == .h264
-    let due = takeDue(isOpening: !isInterCoded || H264.isKeyFrame(picture), at: now)
+    if isInterCoded, !info.isPlaceholder, let whole = parameterSets.complete(picture, of: info.format) {
+      return distribute(info, whole.span.bytes, isInterCoded: true, at: now)
+    }
+    distribute(info, picture, isInterCoded: isInterCoded, at: now)
+  }
+
+  private func distribute(_ info: FrameInfo, _ picture: RawSpan, isInterCoded: Bool, at now: Instant) {
+    let due = takeDue(isInterCoded: isInterCoded, isOpening: !isInterCoded || H264.isKeyFrame(picture), at: now)
     guard !due.isEmpty else { return }
     let captureTime = Self.wallClock(of: info.captured, now: now)
     var smaller: [(picture: [UInt8], format: PictureFormat)] = []
@@ -159,7 +167,8 @@ final class CameraEncoder: @unchecked Sendable {
   }
 
   /// The orders whose turn it is. `isOpening`: the picture needs no other that was not sent.
-  private func takeDue(isOpening: Bool, at now: Instant) -> [Order] {
+  /// `isInterCoded`: it needs the one before, so every one has its turn.
+  private func takeDue(isInterCoded: Bool, isOpening: Bool, at now: Instant) -> [Order] {
     // Nobody else posts, so what there is room for now will be taken.
     let room = mailbox.room
     let due: [Order] = lock.withLock {
@@ -167,7 +176,7 @@ final class CameraEncoder: @unchecked Sendable {
       for index in orders.indices {
         var order = orders[index]
         order.wantsKey = order.limiter.isDue(at: now)
-        let isDue = order.last.map { captured &- $0 >= order.rendition.divisor } ?? true
+        let isDue = isInterCoded || order.last.map { captured &- $0 >= order.rendition.divisor } ?? true
         guard order.wantsKey || isDue else { continue }
         if order.isHeld || order.awaitsKey && !isOpening {
           orders[index].held += 1

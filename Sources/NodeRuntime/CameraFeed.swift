@@ -216,11 +216,12 @@ final class CameraFeed {
     holdWhatNobodyTakes()
   }
 
-  /// A rendition rests while none of its viewers has room for a picture.
+  /// A rendition rests while none of its viewers has room for a picture. Not the camera's H.264: what is left out there
+  /// costs everything up to its next key frame, so each viewer's gate decides, with more patience.
   func holdWhatNobodyTakes() {
     for index in renditions.indices {
       let rendition = renditions[index].rendition
-      let isHeld = !watchers.contains { $0.takes(rendition) }
+      let isHeld = !renditions[index].isInterCoded && !watchers.contains { $0.takes(rendition) }
       guard isHeld != renditions[index].isHeld else { continue }
       renditions[index].isHeld = isHeld
       encoder.setHeld(rendition, isHeld)

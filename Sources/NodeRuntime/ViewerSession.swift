@@ -123,7 +123,10 @@ final class ViewerSession {
     for picture in missed { bytes += picture.frame.byteCount }
     let unsent = video.bufferedAmount
     var end = gate.bytesSent
-    guard gate.admitBacklog(count: missed.count, bytes: bytes, unsentBytes: unsent) else { return false }
+    guard
+      gate.admitBacklog(
+        count: missed.count, bytes: bytes, unsentBytes: unsent, isPathKnown: adapter.capacity != nil)
+    else { return false }
     if first.rendition != rendition { changeOver(to: first.rendition) }
     countsHeld = false
     for picture in missed {

@@ -8,7 +8,8 @@ struct WatchedRendition {
   /// No viewer has room for it.
   var isHeld = false
   private var hasBegun = false
-  private var isInterCoded = false
+  /// The camera's own pictures, each of which builds on the one before.
+  private(set) var isInterCoded = false
   private var backlog = PictureBacklog<EncodedPicture>()
 
   init(_ rendition: Rendition) { self.rendition = rendition }

@@ -59,14 +59,18 @@ struct DeliveryGateTests {
 
   @Test func `a key frame and what was made since are sent together or not at all`() {
     var gate = DeliveryGate(budgetBytes: 1000)
-    #expect(gate.admitBacklog(count: 3, bytes: 5000, unsentBytes: 0) == true)
+    #expect(gate.admitBacklog(count: 3, bytes: 5000, unsentBytes: 0, isPathKnown: false) == true)
     #expect(gate.framesSent == 3)
     #expect(gate.bytesSent == 5000)
     gate.requireKeyFrame()
-    #expect(gate.admitBacklog(count: 2, bytes: 1901, unsentBytes: 100) == false)
+    #expect(gate.admitBacklog(count: 2, bytes: 1901, unsentBytes: 100, isPathKnown: false) == false)
     #expect(gate.admit(bytes: 5, isKey: false, unsentBytes: 100) == .drop)
-    #expect(gate.admitBacklog(count: 2, bytes: 1900, unsentBytes: 100) == true)
+    #expect(gate.admitBacklog(count: 2, bytes: 1900, unsentBytes: 100, isPathKnown: true) == true)
     #expect(gate.admit(bytes: 5, isKey: false, unsentBytes: 100) == .send)
     #expect(gate.framesDropped == 1)
+    // What is too much for a narrow path at once; a key frame alone could never be less.
+    gate.requireKeyFrame()
+    #expect(gate.admitBacklog(count: 2, bytes: 2001, unsentBytes: 0, isPathKnown: true) == false)
+    #expect(gate.admitBacklog(count: 1, bytes: 2001, unsentBytes: 0, isPathKnown: true) == true)
   }
 }

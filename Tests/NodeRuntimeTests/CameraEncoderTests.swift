@@ -82,6 +82,60 @@ struct CameraEncoderTests {
     }
   }
 
+  /// Numbered access units, an IDR picture with every tenth; the parameter sets come once, in a buffer of their own.
+  static func accessUnit(_ number: Int) -> [UInt8] {
+    let start: [UInt8] = [0, 0, 0, 1]
+    if number == 0 { return parameterSets }
+    let isKey = number % 10 == 1
+    return start + [isKey ? 0x65 : 0x41, 0x80 | UInt8(number / 100), 0x80 | UInt8(number % 100)]
+  }
+
+  static let parameterSets: [UInt8] = [0, 0, 0, 1, 0x67, 0x42, 0, 0x1E, 0x95, 0xA8, 0, 0, 0, 1, 0x68, 0xCE, 0x38, 0x80]
+
+  @Test func `H.264 for which there was no room goes on at an IDR picture with its parameter sets`() throws {
+    let format = try #require(PictureFormat(width: 64, height: 48, pixelFormat: .h264))
+    let scene = try Scene()
+    var gate = DeliveryGate(budgetBytes: 60)
+    var delivered: [[UInt8]] = []
+    var unsent = 0
+    var decoder = FrameDecoder()
+    var offered = 0
+    for number in 0..<200 {
+      let unit = Self.accessUnit(number)
+      // What a narrow path does to the feed: nothing is made while there is no room.
+      scene.encoder.setHeld(Self.rendition, !gate.hasRoom(bytes: 20, unsentBytes: unsent))
+      scene.encoder.encode(
+        FrameInfo(format: format, sequence: UInt32(number), missed: 0, captured: .zero), unit.span.bytes,
+        at: .zero + .milliseconds(number * 40))
+      try scene.take()
+      unsent = max(0, unsent - 4)
+      for picture in scene.pictures[offered...] {
+        offered += 1
+        let bytes = Self.accessUnit(picture.number - 1).count
+        // And what another viewer with room makes of it: pictures that are made and do not fit.
+        if number % 37 == 30 { unsent += 60 }
+        guard gate.admit(bytes: bytes, isKey: picture.frame.isKey, unsentBytes: unsent) == .send else { continue }
+        unsent += bytes
+        for part in picture.frame.parts {
+          if let frame = try decoder.receive(part.span.bytes) { delivered.append(frame.picture) }
+        }
+      }
+    }
+    var last: Int?
+    var gaps = 0
+    for picture in delivered {
+      let number = try #require((0..<200).first { Self.accessUnit($0).suffix(7) == picture.suffix(7) })
+      if last.map({ $0 + 1 != number }) ?? true {
+        if last != nil { gaps += 1 }
+        #expect(picture == Self.parameterSets + Self.accessUnit(number))
+        #expect(number % 10 == 1)
+      }
+      last = number
+    }
+    #expect(gaps > 3)
+    #expect(delivered.count > 40)
+  }
+
   @Test func `a camera that changes its size goes on with a key frame of that size`() throws {
     let scene = try Scene()
     let large = try #require(PictureFormat(width: 128, height: 96, pixelFormat: .grey))
