@@ -2,6 +2,8 @@
 ///
 /// A message is committed before its sender is told so, and what a terminal has is noted for it alone. A message that
 /// every terminal has is emptied and kept for a while as a name, so that a sender that asks again is not heard twice.
+/// When an account's room is used up, what one of its terminals has had makes room: a device that never comes back must
+/// not keep the others from hearing anything.
 public final class MessageStore {
   public struct Message: Hashable, Sendable {
     public var sequence: Int64
@@ -35,7 +37,7 @@ public final class MessageStore {
     case stored(Int64)
     /// It is here already, under this number.
     case known(Int64)
-    /// The receiver's quota is used up, or there is no such account.
+    /// The receiver's quota is used up by what none of its terminals has had, or there is no such account.
     case refused
   }
 
@@ -179,8 +181,38 @@ public final class MessageStore {
       [.text(receiver)]
     ) { waiting = Waiting(messages: $0.integer(0), bytes: $0.integer(1)) }
     if waitingOf.count >= Self.mostCounted { waitingOf = [:] }
+    if !fits(waiting), size <= room {
+      // Some more than is needed, so that not every message has to look.
+      let count = waiting.messages - limits.messages + 1 + limits.messages / 16
+      try makeRoom(of: receiver, messages: count, bytes: waiting.bytes + size - room + room / 16, &waiting)
+    }
     waitingOf[receiver] = waiting
     return fits(waiting)
+  }
+
+  /// Empties the oldest messages that one of the receiver's terminals has had, until so much is free or none is left.
+  private func makeRoom(
+    of receiver: String, messages: Int64, bytes: Int64, _ waiting: inout Waiting
+  ) throws(StorageError) {
+    var last: Int64?
+    var freed = Waiting()
+    try database.query(
+      """
+      SELECT sequence, length(body) FROM \(table) WHERE receiver=?1 AND body IS NOT NULL
+      AND sequence <= (SELECT max(delivered) FROM \(terminals) WHERE account=?1) ORDER BY sequence
+      """, [.text(receiver)]
+    ) { row in
+      guard freed.messages < messages || freed.bytes < bytes else { return }
+      last = row.integer(0)
+      freed.messages += 1
+      freed.bytes += row.integer(1)
+    }
+    guard let last else { return }
+    try database.query(
+      "UPDATE \(table) SET body=NULL WHERE receiver=? AND body IS NOT NULL AND sequence<=?",
+      [.text(receiver), .integer(last)])
+    waiting.messages -= freed.messages
+    waiting.bytes -= freed.bytes
   }
 
   private func note(_ deliveries: [Delivery], _ now: Int64) throws(StorageError) {

@@ -82,6 +82,30 @@ struct MessageStoreTests {
     #expect(try store.store(stranger) == .refused)
   }
 
+  @Test func `a terminal that stays away does not keep the others from hearing anything`() throws {
+    #expect(try next("gone") == nil)
+    for number in 0..<40 {
+      #expect(try store.store(message("\(number)")) == .stored(Int64(number + 1)))
+      #expect(try drain("phone") == ["\(number)"])
+    }
+    // Back again it gets the last of them, in order.
+    #expect(try drain("gone") == ["36", "37", "38", "39"])
+    #expect(try store.waiting() == 0)
+  }
+
+  @Test func `bytes make room too, and what nobody has had never does`() throws {
+    #expect(try next("gone") == nil)
+    #expect(try store.store(message("a" + String(repeating: "x", count: 59))) == .stored(1))
+    #expect(try drain("phone").count == 1)
+    // Only what one terminal has had goes, and not for what would not fit even then.
+    #expect(try store.store(message("b" + String(repeating: "x", count: 100))) == .refused)
+    #expect(try store.waiting() == 1)
+    #expect(try store.store(message("c" + String(repeating: "x", count: 59))) == .stored(2))
+    #expect(try store.waiting() == 1)
+    #expect(try store.store(message("d" + String(repeating: "x", count: 59))) == .refused)
+    #expect(try drain("gone").map { $0.first } == ["c"])
+  }
+
   @Test func `what nobody fetched in time is gone`() throws {
     _ = try store.store(message("old"))
     #expect(try next("phone", at: 1011) == nil)
