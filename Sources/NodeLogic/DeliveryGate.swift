@@ -29,6 +29,8 @@ public struct DeliveryGate: Sendable {
   /// key frame are not counted: nothing was lost.
   public private(set) var framesDropped: UInt64 = 0
 
+  /// ``bytesSent`` at the end of the last backlog.
+  private var backlogEnd: UInt64 = 0
   private var isFlowing = false
   private var hasStarted = false
 
@@ -44,7 +46,7 @@ public struct DeliveryGate: Sendable {
   public mutating func admit(bytes: Int, isKey: Bool, unsentBytes: Int) -> Verdict {
     // A key frame ends a pause: it need not wait for all the room that a stream of pictures needs, and the next one is
     // a second away.
-    let room = isKey && !isFlowing ? 2 * budgetBytes : budgetBytes + spareBytes
+    let room = isKey && !isFlowing ? 2 * budgetBytes : budgetBytes + spareBytes + backlogLeft(unsentBytes)
     let fits = unsentBytes == 0 || unsentBytes + bytes <= room
     guard fits && (isFlowing || isKey) else {
       isFlowing = false
@@ -58,6 +60,13 @@ public struct DeliveryGate: Sendable {
     return .send
   }
 
+  /// What is left of a backlog: it was let in beyond the budget, and is not held against the pictures behind it, or a
+  /// path that has yet to find its speed would lose those.
+  private func backlogLeft(_ unsentBytes: Int) -> Int {
+    let gone = bytesSent - min(bytesSent, UInt64(max(0, unsentBytes)))
+    return backlogEnd > gone ? Int(backlogEnd - gone) : 0
+  }
+
   /// A key frame and the pictures made since, for a viewer that would have to wait for the next one: all of them, or
   /// `false` and none. Where the path is known to be narrow they may not take longer than that wait.
   public mutating func admitBacklog(count: Int, bytes: Int, unsentBytes: Int, isPathKnown: Bool) -> Bool {
@@ -67,6 +76,7 @@ public struct DeliveryGate: Sendable {
     hasStarted = true
     framesSent += UInt64(count)
     bytesSent += UInt64(bytes)
+    backlogEnd = bytesSent
     return true
   }
 

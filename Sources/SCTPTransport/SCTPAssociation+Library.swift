@@ -79,6 +79,9 @@ extension SCTPAssociation {
   }
 
   /// How many bytes were taken; 0 when none can be now. A message libusrsctp will never take counts as taken.
+  /// Of retransmissions: more than any association lives to make.
+  private static let noLimit = UInt32(Int32.max)
+
   func transmit(_ piece: SendQueue.Piece, isLast: Bool, _ socket: OpaquePointer) -> Int {
     var parameters = sctp_sendv_spa()
     parameters.sendv_flags = UInt32(SCTP_SEND_SNDINFO_VALID)
@@ -88,7 +91,13 @@ extension SCTPAssociation {
     if !piece.isOrdered { flags |= Int32(SCTP_UNORDERED) }
     parameters.sendv_sndinfo.snd_flags = UInt16(flags)
     switch piece.reliability {
-    case .reliable: break
+    case .reliable:
+      // Sent again as often as it takes, which is said in this way for the sake of the timer: libusrsctp 0.9.5 has a
+      // short way through an acknowledgement that leaves T3-rtx running where RFC 9260 §6.3.2 R3 restarts it, so that
+      // it expires every two RTOs while anything is in flight and the congestion window falls to one packet though
+      // nothing was lost. While a message under a limit of retransmissions is in flight it takes the long way.
+      parameters.sendv_flags |= UInt32(SCTP_SEND_PRINFO_VALID)
+      parameters.sendv_prinfo = sctp_prinfo(pr_policy: UInt16(SCTP_PR_SCTP_RTX), pr_value: Self.noLimit)
     case .retransmissions(let count):
       parameters.sendv_flags |= UInt32(SCTP_SEND_PRINFO_VALID)
       parameters.sendv_prinfo = sctp_prinfo(pr_policy: UInt16(SCTP_PR_SCTP_RTX), pr_value: UInt32(count))

@@ -22,6 +22,14 @@ class Streaming(StreamingCase):
             self.assertGreater(figures["frames"], 7)
             self.assertLessEqual(figures["longest_gap_ms"], LONGEST_STALL_MS, f"{name}: {figures}")
 
+    def test_a_path_with_room_to_spare_shows_every_picture_soon(self):
+        # 7 Mbit/s of exact pictures, one every 40 ms, each on its way for longer than that.
+        _, (viewer, _) = self.scene()
+        for megabits in (50, 20):
+            name, figures = self.cell(viewer, megabits, 0, 8)
+            self.assertGreater(figures["fps"], 24, f"{name}: {figures}")
+            self.assertEqual(figures["frames_lost"], 0, figures)
+
     def test_a_path_that_shrinks_to_a_tenth_and_grows_again(self):
         _, (viewer, _) = self.scene()
         name, figures = self.cell(viewer, 10, 0, 15, "--quality", "auto", drop=True)

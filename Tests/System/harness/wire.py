@@ -41,6 +41,8 @@ class Port:
         self.queue = 0
         self.free = 0.0
         self.queued = 0
+        # When the last frame from each port is due: the next is not before it.
+        self.last = {}
         self.counters = collections.Counter()
 
 
@@ -99,19 +101,20 @@ class Switch:
             target.counters["lost_frames"] += 1
             return
         delay = source.delay + target.delay
+        now = time.monotonic()
         if target.rate:
-            now = time.monotonic()
             start = max(now, target.free)
             if (start - now) * target.rate > target.queue:
                 target.counters["full_frames"] += 1
                 return
             target.free = start + len(frame) / target.rate
             delay += target.free - now
-        if delay == 0:
+        if delay == 0 and not target.queued:
             self.put(target, frame)
             return
         target.queued += 1
-        heapq.heappush(self.line, (time.monotonic() + delay, next(self.number), target, frame))
+        target.last[source] = max(target.last.get(source, 0.0), now + delay)
+        heapq.heappush(self.line, (target.last[source], next(self.number), target, frame))
 
     def put(self, port, frame):
         if port.down:
