@@ -301,3 +301,45 @@ class Cameras(Case):
         self.assertNotIn("ended with", guest.text())
         for _, process in watched:
             self.assertEqual(interrupt(process), 0, process.text())
+
+    def test_a_digital_input_whose_source_changes_mid_stream(self):
+        # 640x480p59.94, 720x480p59.94 and 720x576p50 of the driver's list of timings.
+        sizes = {0: "640x480", 2: "720x480", 4: "720x576"}
+        scene = Scene(
+            self, "x86_64", [{"serial": "CAM-1", "device": "/dev/video0", "format": "YUYV"}],
+            program=["/bin/poke", "/bin/edge", "run", "--config", "/etc/edge/edge.yaml"],
+            files={"/bin/poke": (machine.HERE / "out" / "poke-x86_64").read_bytes()},
+            vivid="n_devs=1 node_types=0x1 num_inputs=1 input_types=0x3")
+        guest = scene.boot()
+
+        def plug(**settings):
+            for name, value in settings.items():
+                done = self.command(scene, "CAM-1", "set", f"{name}={value}")
+                self.assertEqual(done.returncode, 0, done.stderr)
+        plug(dv_timings=0, dv_timings_signal_mode=4)
+        process = scene.viewer.view("CAM-1", output="/dev/null")
+        process.wait_for(r"first picture .*640x480", 60)
+        before = sizes[0]
+        for timings in (2, 4):
+            changed = time.monotonic()
+            plug(dv_timings=timings)
+            guest.wait_for(rf"camera\.changed .*{before}.*{sizes[timings]}", 30)
+            self.note(f"{before} to {sizes[timings]}: streaming {time.monotonic() - changed:.1f} s after the setting was sent")
+            before = sizes[timings]
+        # The driver's event, not a stall or an error.
+        self.assertEqual(process.text().count("gets another signal"), 2, guest.kept_tail())
+        text = self.say(guest, "run /bin/edge status --json --config /etc/edge/edge.yaml", "poke: /bin/edge: exit")
+        health = [each["text"] for each in told_json(text)["health"] if each["code"] == "camera-format-changed"]
+        self.assertIn("720x576", health[0])
+        # No source at all, and the first one again.
+        plug(dv_timings_signal_mode=1)
+        process.wait_for("camera: nothing is connected to the input", 30)
+        plug(dv_timings_signal_mode=4, dv_timings=0)
+        guest.wait_for(r"camera\.changed .*720x576.*640x480", 30)
+        time.sleep(2)
+        self.assertEqual(interrupt(process), 0, process.text())
+        self.assertEqual(process.text().count("calling "), 1, process.text())
+        self.assertNotIn("connecting again", process.text())
+        figures = json.loads(process.stats.read_text())
+        self.assertEqual((figures["checksum_errors"], figures["size"]), (0, "640x480"), figures)
+        self.note(f"{figures['frames']} pictures in one session, longest gap {figures['longest_gap_ms']} ms; {health[0]}")
