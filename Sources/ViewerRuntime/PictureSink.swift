@@ -3,6 +3,7 @@ import EdgeCore
 import FrameCodec
 import LinuxIO
 import Picture
+import Synchronization
 
 /// How pictures are written.
 public enum PictureFileFormat: Hashable, Sendable {
@@ -38,7 +39,13 @@ final class PictureSink {
     case finished
   }
 
+  /// Bytes of the pictures that wait.
+  private final class Waiting: Sendable {
+    let bytes = Atomic<Int>(0)
+  }
+
   private let queue: WorkQueue<Work>
+  private let waiting: Waiting
   private let mailbox: Mailbox<Report>
   private let thread: LinuxIO.Thread
   private let inlet: Inlet
@@ -47,23 +54,28 @@ final class PictureSink {
     var receive: ((Report) -> Void)?
   }
 
-  /// Pictures waiting to be written; more are dropped whole, and counted by the owner.
-  private static let capacity = 8
+  /// Waiting to be written; more is dropped whole, and counted by the owner. A viewer that joins may get a second's
+  /// pictures at once; eight of a large camera are as many bytes.
+  private static let capacity = 256
+  private static let mostBytes = 48 << 20
 
   init(
     reactor: Reactor, path: String, format: PictureFileFormat, isSingle: Bool, framesPerSecond: Int
   ) throws(SystemError) {
     let queue = WorkQueue<Work>(capacity: Self.capacity)
+    let waiting = Waiting()
     let inlet = Inlet()
     let mailbox = try Mailbox<Report>(reactor: reactor, capacity: 4) { inlet.receive?($0) }
     let writer = PictureFileWriter(path: path, format: format, isSingle: isSingle, framesPerSecond: framesPerSecond)
     self.queue = queue
+    self.waiting = waiting
     self.inlet = inlet
     self.mailbox = mailbox
     thread = try LinuxIO.Thread(name: "output") {
       while let work = queue.pop() {
         switch work {
         case .picture(let bytes, let format):
+          defer { waiting.bytes.wrappingSubtract(bytes.count, ordering: .relaxed) }
           if let failure = writer.write(bytes, format) {
             mailbox.post(.failed(failure))
             return
@@ -83,7 +95,14 @@ final class PictureSink {
   }
 
   /// `false` when the writer is too far behind and the picture is dropped.
-  func write(_ picture: [UInt8], _ format: PictureFormat) -> Bool { queue.push(.picture(picture, format)) }
+  func write(_ picture: [UInt8], _ format: PictureFormat) -> Bool {
+    let before = waiting.bytes.load(ordering: .relaxed)
+    guard before == 0 || before + picture.count <= Self.mostBytes, queue.push(.picture(picture, format)) else {
+      return false
+    }
+    waiting.bytes.wrappingAdd(picture.count, ordering: .relaxed)
+    return true
+  }
 
   /// Ends after what is queued.
   func finish() {

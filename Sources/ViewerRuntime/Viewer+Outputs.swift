@@ -49,7 +49,12 @@ extension Viewer {
     let (picture, format) = (frame.picture, frame.header.format)
     player?.show(picture, format, status: cameraTrouble ?? statusLine)
     page?.show(picture, format)
-    if let sink, !sink.write(picture, format) { unwritten += 1 }
+    guard let sink else { return }
+    // H.264 of which something was left out goes on where decoding can.
+    let isInterCoded = format.pixelFormat == .h264
+    let isLeftOut = isInterCoded && outputAwaitsKey && !frame.header.isKey || !sink.write(picture, format)
+    if isLeftOut { unwritten += 1 }
+    outputAwaitsKey = isInterCoded && isLeftOut
   }
 
   /// The control channel stands: says what is wanted.

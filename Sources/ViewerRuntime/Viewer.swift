@@ -57,6 +57,7 @@ public final class Viewer {
   var framesAtLastReport: Int64 = 0
   var bytesAtLastReport: Int64 = 0
   var unwritten: Int64 = 0
+  var outputAwaitsKey = false
   /// The figures of the last second.
   var statusLine = ""
   var lastPath: PeerPath?
