@@ -323,9 +323,8 @@ extension Kernel {
     }
     let low = unsafe fraction + at
     if mode == BlockMode.average {
-      // The encoder's own choice, as a constant.
-      if shift == 2 {
-        unsafe average(2, samples, samplesStride, reference, low)
+      if shift == usualShift {
+        unsafe average(usualShift, samples, samplesStride, reference, low)
       } else {
         unsafe average(shift, samples, samplesStride, reference, low)
       }
@@ -340,29 +339,34 @@ extension Kernel {
     }
   }
 
-  /// Moves a block of the reference towards the samples, even columns apart from odd ones.
+  /// Moves a block of the reference towards the samples.
   @inline(__always) private static func average(
     _ shift: UInt16, _ samples: Bytes, _ samplesStride: Int, _ reference: MutableBytes, _ fraction: MutableBytes
+  ) {
+    var line = 0
+    while line < 8 {
+      unsafe average(shift, row(samples + line &* samplesStride), reference + line &* 32, fraction + line &* 32)
+      line &+= 1
+    }
+  }
+
+  /// The same for one row, even columns apart from odd ones.
+  @inline(__always) static func average(
+    _ shift: UInt16, _ samples: Row, _ reference: MutableBytes, _ fraction: MutableBytes
   ) {
     typealias Numbers = SIMD16<UInt16>
     let lowBytes = Numbers(repeating: 0x00FF)
     let highBytes = Numbers(repeating: 0xFF00)
     let half = Numbers(repeating: 0x0080)
     let by = Numbers(repeating: shift)
-    var line = 0
-    while line < 8 {
-      let source = unsafe UnsafeRawPointer(samples + line &* samplesStride).loadUnaligned(as: Numbers.self)
-      let high = unsafe UnsafeRawPointer(reference + line &* 32).loadUnaligned(as: Numbers.self)
-      let low = unsafe UnsafeRawPointer(fraction + line &* 32).loadUnaligned(as: Numbers.self)
-      let oldEven = high &<< 8 | low & lowBytes
-      let oldOdd = high & highBytes | low &>> 8
-      let even = oldEven &- oldEven &>> by &+ (source &<< 8 | half) &>> by
-      let odd = oldOdd &- oldOdd &>> by &+ (source & highBytes | half) &>> by
-      unsafe UnsafeMutableRawPointer(reference + line &* 32).storeBytes(
-        of: even &>> 8 | odd & highBytes, as: Numbers.self)
-      unsafe UnsafeMutableRawPointer(fraction + line &* 32).storeBytes(
-        of: even & lowBytes | odd &<< 8, as: Numbers.self)
-      line &+= 1
-    }
+    let source = unsafe unsafeBitCast(samples, to: Numbers.self)
+    let high = unsafe UnsafeRawPointer(reference).loadUnaligned(as: Numbers.self)
+    let low = unsafe UnsafeRawPointer(fraction).loadUnaligned(as: Numbers.self)
+    let oldEven = high &<< 8 | low & lowBytes
+    let oldOdd = high & highBytes | low &>> 8
+    let even = oldEven &- oldEven &>> by &+ (source &<< 8 | half) &>> by
+    let odd = oldOdd &- oldOdd &>> by &+ (source & highBytes | half) &>> by
+    unsafe UnsafeMutableRawPointer(reference).storeBytes(of: even &>> 8 | odd & highBytes, as: Numbers.self)
+    unsafe UnsafeMutableRawPointer(fraction).storeBytes(of: even & lowBytes | odd &<< 8, as: Numbers.self)
   }
 }

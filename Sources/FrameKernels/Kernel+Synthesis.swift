@@ -30,6 +30,15 @@ extension Kernel {
         continue
       }
       let slot = Int(kind)
+      // Noise: most of the blocks of a camera's picture.
+      if let fraction = unsafe fraction, mode == BlockMode.average, step == 1, averageShift == usualShift,
+        BlockClass.packedBytes(kind) == 128
+      {
+        unsafe sumAndAverage(packed + cursors[slot], prediction, fraction + block &* 256, samples, currentStride)
+        unsafe cursors[slot] &+= 128
+        block &+= 1
+        continue
+      }
       let residual = unsafe unpack(packed + cursors[slot], kind, scratch)
       unsafe cursors[slot] &+= BlockClass.packedBytes(kind)
       if mode == BlockMode.spatial {
@@ -90,6 +99,29 @@ extension Kernel {
       let sum = unsafe row(prediction + line &* 32) &+ row(residual + line &* 32)
       unsafe store(sum, samples + line &* samplesStride)
       line &+= 1
+    }
+  }
+
+  /// What ``unpack(_:_:_:)`` for 4 bits, ``sum(_:_:_:_:)`` and the update of the reference do, row by row: residuals and samples
+  /// need not go through memory in between.
+  @inline(__always) private static func sumAndAverage(
+    _ packed: Bytes, _ prediction: MutableBytes, _ fraction: MutableBytes, _ samples: MutableBytes,
+    _ samplesStride: Int
+  ) {
+    let low = each(15)
+    let by = Row(repeating: 8)
+    var to = unsafe samples
+    var line = 0
+    while line < 256 {
+      let two = unsafe words(packed + line &>> 1)
+      let upper = unsafe row(prediction + line) &+ (asRow(two & low) &- by)
+      unsafe store(upper, to)
+      unsafe average(usualShift, upper, prediction + line, fraction + line)
+      let lower = unsafe row(prediction + line + 32) &+ (asRow(two &>> 4 & low) &- by)
+      unsafe store(lower, to + samplesStride)
+      unsafe average(usualShift, lower, prediction + line + 32, fraction + line + 32)
+      unsafe to += 2 &* samplesStride
+      line &+= 64
     }
   }
 

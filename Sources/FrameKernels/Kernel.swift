@@ -11,6 +11,9 @@ public enum Kernel {
   public typealias Bytes = UnsafePointer<UInt8>
   public typealias MutableBytes = UnsafeMutablePointer<UInt8>
 
+  /// The encoder's own choice of the average shift, for which there are loops with it as a constant.
+  @inline(__always) static var usualShift: UInt16 { 2 }
+
   /// A row of a block.
   typealias Row = SIMD32<UInt8>
   /// The same row in lanes that can be shifted and masked.
