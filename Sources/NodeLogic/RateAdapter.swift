@@ -48,6 +48,7 @@ public struct RateAdapter: Sendable {
   /// No step is judged before it was in force for so long.
   static let settling = Duration.milliseconds(700)
   private static let window = Duration.milliseconds(1000)
+  private static let shortestStretch = Duration.milliseconds(250)
 
   public init(_ ladder: RenditionLadder) { self.ladder = ladder }
 
@@ -132,18 +133,25 @@ public struct RateAdapter: Sendable {
     return stepUp(at: now)
   }
 
-  /// Bytes a second taken over the window, and remembers it as the capacity when there was always something to take.
+  /// Bytes a second taken, and remembers it as the capacity when there was always something to take.
+  ///
+  /// As soon as that was so for a while it counts alone: what a path took before it shrank says nothing of the queue.
   private mutating func measure() -> Int64 {
     guard let first = samples.first, let last = samples.last, last.at > first.at else { return capacity ?? 0 }
-    let rate = max(0, last.delivered - first.delivered) * 1_000_000_000 / max(1, (last.at - first.at).wholeNanoseconds)
-    var isBusy = true
-    for sample in samples where !sample.isBusy { isBusy = false }
-    if isBusy, last.at - first.at >= .milliseconds(250) {
+    var busy = samples.count - 1
+    while busy > 0, samples[busy].isBusy, samples[busy - 1].isBusy { busy -= 1 }
+    if last.isBusy, last.at - samples[busy].at >= Self.shortestStretch {
+      let rate = Self.rate(samples[busy], last)
       capacity = rate
-    } else if let known = capacity, rate > known {
-      capacity = rate
+      return rate
     }
+    let rate = Self.rate(first, last)
+    if let known = capacity, rate > known { capacity = rate }
     return rate
+  }
+
+  private static func rate(_ from: Sample, _ to: Sample) -> Int64 {
+    max(0, to.delivered - from.delivered) * 1_000_000_000 / max(1, (to.at - from.at).wholeNanoseconds)
   }
 
   private mutating func stepDown(_ rate: Int64, at now: Instant) -> Bool {

@@ -143,6 +143,7 @@ extension PeerSession {
     letOldRelaysGo()
     if !isFirst { repeatUnanswered() }
     releaseHeld()
+    if !isFirst { channels?.association.pathChanged() }
     if !isFirst, phase != .closed, let current = self.path { onPathChanged?(current) }
   }
 

@@ -78,10 +78,10 @@ extension SCTPAssociation {
     return status
   }
 
-  /// How many bytes were taken; 0 when none can be now. A message libusrsctp will never take counts as taken.
   /// Of retransmissions: more than any association lives to make.
   private static let noLimit = UInt32(Int32.max)
 
+  /// How many bytes were taken; 0 when none can be now. A message libusrsctp will never take counts as taken.
   func transmit(_ piece: SendQueue.Piece, isLast: Bool, _ socket: OpaquePointer) -> Int {
     var parameters = sctp_sendv_spa()
     parameters.sendv_flags = UInt32(SCTP_SEND_SNDINFO_VALID)

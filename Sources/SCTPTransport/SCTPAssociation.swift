@@ -69,6 +69,9 @@ public final class SCTPAssociation {
   var resets = StreamResets()
   /// Bytes libusrsctp has and the peer has not acknowledged.
   private var unacknowledged = 0
+  /// Bytes libusrsctp was given.
+  private var handed: Int64 = 0
+  private var delivery = DeliveryRate()
   private var sendBuffer: Int
   private var lastActivity: Instant?
 
@@ -177,6 +180,9 @@ public final class SCTPAssociation {
     return milliseconds > 0 ? .milliseconds(Int64(milliseconds)) : nil
   }
 
+  /// Packets take another way from now on.
+  public func pathChanged() { delivery.restart() }
+
   // MARK: One step
 
   /// Runs `body` inside libusrsctp, then sends what may be sent, then hands on what happened.
@@ -186,7 +192,7 @@ public final class SCTPAssociation {
     SCTPLibrary.locked {
       SCTPLibrary.advance(to: now)
       body()
-      pump()
+      pump(at: now)
       out.packets += takePackets()
       items = inbox.items
       inbox.items = []
@@ -213,7 +219,7 @@ public final class SCTPAssociation {
   }
 
   /// Inside the lock: hands over what the congestion window is worth.
-  private func pump() {
+  private func pump(at now: Instant) {
     if let free = inbox.freeBytes {
       unacknowledged = max(0, sendBuffer - free)
       inbox.freeBytes = nil
@@ -224,15 +230,21 @@ public final class SCTPAssociation {
       // With nothing in flight, no acknowledgement will come: what libusrsctp still has is the begin of a message too
       // short for a packet, and waits for the rest of it.
       if let status, status.sstat_unackdata == 0 { unacknowledged = 0 }
-      var room = window(status) - unacknowledged
+      delivery.note(
+        delivered: handed - Int64(unacknowledged), isLimited: true,
+        smoothed: Int64(status?.sstat_primary.spinfo_srtt ?? 0), at: now)
+      var room = min(window(status), delivery.window ?? .max) - unacknowledged
       // A packet's worth at least, so that no piece waits like that.
       while room > 0, let (piece, isLast) = queue.next(limit: max(room, configuration.maximumPacket)) {
         let count = transmit(piece, isLast: isLast, socket)
         guard count > 0 else { break }
         queue.consumed(count)
         unacknowledged += count
+        handed += Int64(count)
         room -= count
       }
+    } else if unacknowledged > 0 {
+      delivery.note(delivered: handed - Int64(unacknowledged), isLimited: false, smoothed: 0, at: now)
     }
     // RFC 6525 §5.1.2 waits for what libusrsctp has; what waits here must have left before.
     if state == .up, let streams = resets.next(isDrained: { queue.bytes(onStream: $0) == 0 }) {

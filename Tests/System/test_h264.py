@@ -116,5 +116,5 @@ class H264(StreamingCase):
         count, gaps = self.check(other)
         self.note(f"the other, over 50 Mbit/s: {count} whole pictures, {gaps} gaps")
         # A busy machine's wire may lose something; who has room is not held up by who has none.
-        self.assertLess(gaps, 4)
+        self.assertLess(gaps, 2)
         self.assertGreater(count, 200)
