@@ -10,7 +10,7 @@ extension MediaServer {
     peers[connection] = Peer()
     // One that was accepted has yet to name its session; one this end opened was opened for one.
     let isNamed = sessions.values.contains { $0.connection == connection }
-    peers[connection]?.deadline = isNamed ? nil : now + Self.namelessPatience
+    if !isNamed { nameless[connection] = now + Self.namelessPatience }
     for id in sessions.keys.sorted() where sessions[id]?.connection == connection {
       // RFC 4975 §7.1: who connected speaks first.
       if sessions[id]?.msrp?.isSending == false { perform(id) { $0.sendEmpty(at: self.now, into: &$1) } }
@@ -41,7 +41,7 @@ extension MediaServer {
           sessions[id]?.connection = connection
           sessions[id]?.isAloneSince = nil
         }
-        peers[connection]?.deadline = nil
+        nameless[connection] = nil
         peers[connection]?.current = id
       case .refuse(let status):
         if head.responseCode == nil, head.method != "REPORT", head.failureReport != .no {
@@ -80,6 +80,7 @@ extension MediaServer {
 
   func lose(_ connection: UInt64) {
     peers[connection] = nil
+    nameless[connection] = nil
     _ = bindings.connectionLost(connection)
     for id in sessions.keys.sorted() where sessions[id]?.connection == connection {
       sessions[id]?.connection = nil

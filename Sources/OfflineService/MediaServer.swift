@@ -101,8 +101,6 @@ public final class MediaServer {
     var refused: (head: MSRPHead, status: Int)?
     /// Chunks that may go out before the kernel has taken what was sent.
     var budget = MediaServer.chunksAhead
-    /// Until when it must have named a session; `nil` when it has.
-    var deadline: Instant?
   }
 
   let configuration: Configuration
@@ -115,6 +113,8 @@ public final class MediaServer {
   var sessions: [String: Session] = [:]
   var bindings = MSRPBindings<UInt64>()
   var peers: [UInt64: Peer] = [:]
+  /// Connections that have named no session yet, and until when they must.
+  var nameless: [UInt64: Instant] = [:]
   /// Messages whose storing session still runs: its sender may hear that a terminal has them.
   var arrivals: [Int64: (session: String, name: String)] = [:]
   var control = ControlFramer()
@@ -201,7 +201,7 @@ public final class MediaServer {
       if case .push(let push) = session.duty { deadline = Instant.earliest(deadline, push.deadline) }
       deadline = Instant.earliest(deadline, session.isAloneSince.map { $0 + Self.lonePatience })
     }
-    for peer in peers.values { deadline = Instant.earliest(deadline, peer.deadline) }
+    for due in nameless.values { deadline = Instant.earliest(deadline, due) }
     return deadline
   }
 
@@ -212,9 +212,7 @@ public final class MediaServer {
         if case .push(let push) = sessions[id]?.duty, push.deadline <= now { finishPush(id, status: 408) }
         if let since = sessions[id]?.isAloneSince, since + Self.lonePatience <= now { abandon(id) }
       }
-      for connection in peers.keys.sorted() {
-        if let deadline = peers[connection]?.deadline, deadline <= now { drop(connection) }
-      }
+      for (connection, due) in nameless.sorted(by: { $0.key < $1.key }) where due <= now { drop(connection) }
     }
   }
 

@@ -141,9 +141,11 @@ extension PeerSession {
       apply(out)
     }
     letOldRelaysGo()
-    if !isFirst { repeatUnanswered() }
+    if !isFirst {
+      channels?.association.pathChanged()
+      repeatUnanswered()
+    }
     releaseHeld()
-    if !isFirst { channels?.association.pathChanged() }
     if !isFirst, phase != .closed, let current = self.path { onPathChanged?(current) }
   }
 

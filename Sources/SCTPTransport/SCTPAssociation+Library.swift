@@ -90,21 +90,19 @@ extension SCTPAssociation {
     var flags: Int32 = isLast ? Int32(SCTP_EOR) : 0
     if !piece.isOrdered { flags |= Int32(SCTP_UNORDERED) }
     parameters.sendv_sndinfo.snd_flags = UInt16(flags)
+    let policy: (kind: Int, value: UInt32)
     switch piece.reliability {
     case .reliable:
       // Sent again as often as it takes, which is said in this way for the sake of the timer: libusrsctp 0.9.5 has a
       // short way through an acknowledgement that leaves T3-rtx running where RFC 9260 §6.3.2 R3 restarts it, so that
       // it expires every two RTOs while anything is in flight and the congestion window falls to one packet though
       // nothing was lost. While a message under a limit of retransmissions is in flight it takes the long way.
-      parameters.sendv_flags |= UInt32(SCTP_SEND_PRINFO_VALID)
-      parameters.sendv_prinfo = sctp_prinfo(pr_policy: UInt16(SCTP_PR_SCTP_RTX), pr_value: Self.noLimit)
-    case .retransmissions(let count):
-      parameters.sendv_flags |= UInt32(SCTP_SEND_PRINFO_VALID)
-      parameters.sendv_prinfo = sctp_prinfo(pr_policy: UInt16(SCTP_PR_SCTP_RTX), pr_value: UInt32(count))
-    case .lifetime(let milliseconds):
-      parameters.sendv_flags |= UInt32(SCTP_SEND_PRINFO_VALID)
-      parameters.sendv_prinfo = sctp_prinfo(pr_policy: UInt16(SCTP_PR_SCTP_TTL), pr_value: UInt32(milliseconds))
+      policy = (Int(SCTP_PR_SCTP_RTX), Self.noLimit)
+    case .retransmissions(let count): policy = (Int(SCTP_PR_SCTP_RTX), UInt32(count))
+    case .lifetime(let milliseconds): policy = (Int(SCTP_PR_SCTP_TTL), UInt32(milliseconds))
     }
+    parameters.sendv_flags |= UInt32(SCTP_SEND_PRINFO_VALID)
+    parameters.sendv_prinfo = sctp_prinfo(pr_policy: UInt16(policy.kind), pr_value: policy.value)
     let count = piece.bytes.withUnsafeBytes {
       usrsctp_sendv(
         socket, $0.baseAddress, $0.count, nil, 0, &parameters, socklen_t(MemoryLayout<sctp_sendv_spa>.size),

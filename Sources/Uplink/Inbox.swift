@@ -62,8 +62,6 @@ public final class Inbox {
   private var bytes = 0
   private var known: Set<String> = []
   private var pictures: PictureFolder?
-  /// Those of the file, oldest first.
-  public private(set) var entries: [Entry] = []
 
   /// The messages of a terminal, which keeps its place for as long as this lives.
   public convenience init(_ place: TerminalPlace?) throws(FileError) {
@@ -81,10 +79,13 @@ public final class Inbox {
     if File.exists(directory + "/messages.1.jsonl") {
       for entry in try Self.load(directory + "/messages.1.jsonl") { known.insert(Self.name(entry)) }
     }
-    if File.exists(path) { entries = try Self.load(path) }
-    for entry in entries { known.insert(Self.name(entry)) }
+    if File.exists(path) {
+      for entry in try Self.load(path) {
+        known.insert(Self.name(entry))
+        bytes += Self.line(entry).count
+      }
+    }
     file = try AppendFile(path)
-    for entry in entries { bytes += Self.line(entry).count }
   }
 
   /// Takes a message to keep; durable when it returns.
@@ -131,7 +132,6 @@ public final class Inbox {
       return .failed(error.description)
     }
     known.insert(Self.name(entry))
-    entries.append(entry)
     return .taken(entry)
   }
 
@@ -159,7 +159,6 @@ public final class Inbox {
         try File.read(path, maxBytes: 2 * Self.maximumBytes), to: Self.aside(path), mode: 0o600)
       try File.writeAtomically([], to: path)
       file = try AppendFile(path)
-      entries = []
       bytes = 0
     }
     try file?.append(line)

@@ -55,6 +55,6 @@ public final class TerminalPlace {
   /// All places there are in a state directory, the directory itself first.
   static func directories(in stateDirectory: String) -> [String] {
     let folder = stateDirectory + "/terminals"
-    return [stateDirectory] + (File.names(in: folder) ?? []).sorted().map { folder + "/" + $0 }
+    return [stateDirectory] + (File.names(in: folder) ?? []).map { folder + "/" + $0 }
   }
 }

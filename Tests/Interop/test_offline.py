@@ -47,26 +47,32 @@ class MediaServer:
         return self
 
 
+def start_split(case, weights):
+    """The two roles in processes of their own: the server, and a media server for each weight."""
+    secret = case.folder / "secret"
+    secret.write_text(secrets.token_hex(16))
+    media = [MediaServer(case, number + 1, secret).start() for number in range(len(weights))]
+    server = Server(case, None, address=case.address)
+    settings = json.loads(server.config.read_text())
+    settings["media"] = {"secret-file": str(secret), "servers": [
+        {"address": f"{case.address}:{each.sip}", "weight": weight} for each, weight in zip(media, weights)]}
+    server.config.write_text(yaml(settings))
+    server.start()
+    for _ in media:
+        server.process.wait_for("event=offline-media-ready", 10)
+    return server, media
+
+
 class Offline(Case):
     seconds = 90
 
     def setUp(self):
         super().setUp()
         self.address = own_address()
-        secret = self.folder / "secret"
-        secret.write_text(secrets.token_hex(16))
-        self.media = [MediaServer(self, number + 1, secret).start() for number in range(len(WEIGHTS))]
-        self.server = Server(self, None, address=self.address)
-        settings = json.loads(self.server.config.read_text())
-        settings["media"] = {"secret-file": str(secret), "servers": [
-            {"address": f"{self.address}:{media.sip}", "weight": weight} for media, weight in zip(self.media, WEIGHTS)]}
-        self.server.config.write_text(yaml(settings))
-        self.server.start()
+        self.server, self.media = start_split(self, WEIGHTS)
         for name in ("anna", "gate-box"):
             self.server.account(name)
         self.server.must("contact", "add", "anna", "gate-box")
-        for _ in self.media:
-            self.server.process.wait_for("event=offline-media-ready", 10)
 
     async def agent(self, name):
         agent = SIPClient(name, f"secret of {name}", DOMAIN)

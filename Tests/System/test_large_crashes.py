@@ -9,10 +9,10 @@ import sys
 import time
 
 from harness import Case
-from harness.nodes import Server, yaml
+from harness.nodes import Server
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "Interop"))
-from test_offline import MediaServer, own_address  # noqa: E402
+from test_offline import own_address, start_split  # noqa: E402
 
 
 class LargeCrashes(Case):
@@ -134,17 +134,7 @@ class SplitCrashes(LargeCrashes):
     ROUNDS = 20
 
     def start_servers(self):
-        secret = self.folder / "secret"
-        secret.write_text(secrets.token_hex(16))
-        self.media = [MediaServer(self, number + 1, secret).start() for number in range(2)]
-        self.server = Server(self, None, address=self.address)
-        settings = json.loads(self.server.config.read_text())
-        settings["media"] = {"secret-file": str(secret), "servers": [
-            {"address": f"{self.address}:{media.sip}", "weight": weight} for weight, media in enumerate(self.media, 1)]}
-        self.server.config.write_text(yaml(settings))
-        self.server.start()
-        for _ in self.media:
-            self.server.process.wait_for("event=offline-media-ready", 10)
+        self.server, self.media = start_split(self, (1, 2))
         self.link = {"uri": f"sip:{self.address}:5060;transport=tcp"}
 
     def crash(self, victim):
